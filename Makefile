@@ -1,0 +1,96 @@
+# The front doors of the project; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# What a user may set: make up PYTHON=python3.13, make up DEPLOYMENT=demo
+PYTHON ?= python3
+DEPLOYMENT ?= local
+ANSIBLE_ARGS ?=
+export LOCAL_AWS_PORT ?= 5566
+export LOCAL_AWS_DIR ?= $(CURDIR)/.local-aws
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Local AWS makes hosts and networks, so it runs as root.
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LOCAL_AWS_PORT,LOCAL_AWS_DIR)
+OUTPUTS := .deploy/$(DEPLOYMENT)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: system $(VENV)/.up ## everything on this machine: local AWS, the whole deployment, one experiment
+	@echo "==> Local AWS"
+	$(ROOT) $(BIN)/python -m local_aws start
+	@echo "==> Deployment $(DEPLOYMENT)"
+	$(BIN)/ansible-playbook site.yml -e deployment=$(DEPLOYMENT) $(ANSIBLE_ARGS)
+	@echo "==> One experiment"
+	set -a; . $(OUTPUTS)/mlflow.env; set +a; $(BIN)/python models/train.py models/configs/poisson.json
+	@scripts/show-deployment.sh $(OUTPUTS)
+
+.PHONY: down
+down: ## stops local AWS and removes all that it made; images stay cached
+	@if [ -x $(BIN)/python ]; then $(ROOT) $(BIN)/python -m local_aws stop; fi
+
+.PHONY: system
+system:
+	@scripts/system-packages.sh
+
+.PHONY: system-test
+system-test:
+	@scripts/system-packages.sh test
+
+# The locks agree with each other, so one environment holds them all.
+$(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt
+	@scripts/virtual-environment.sh $(PYTHON) $(VENV) $(wordlist 2,9,$^)
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.up
+	@scripts/virtual-environment.sh $(PYTHON) $(VENV) $<
+	@touch $@
+
+.PHONY: test
+test: lint unit provisioning molecule e2e ## everything that CI runs
+
+.PHONY: test-full
+test-full: test ## make test and what is too slow for it
+	$(BIN)/pytest -m slow tests
+
+.PHONY: lint
+lint: system-test $(VENV)/.test ## ansible-lint, yamllint, ruff, mypy, shellcheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/yamllint --strict .
+	$(BIN)/ansible-lint
+	shellcheck scripts/*.sh .ci/run
+
+.PHONY: unit
+unit: system-test $(VENV)/.test ## unit tests
+	$(BIN)/pytest -m 'not slow' tests/unit tests/local_aws
+
+.PHONY: provisioning
+provisioning: system-test $(VENV)/.test ## create, repeat and delete against local AWS
+	$(BIN)/pytest -m 'not slow' tests/provisioning
+
+.PHONY: molecule
+molecule: system-test $(VENV)/.test ## the roles of the host, on a host of their own
+	$(ROOT) $(BIN)/python -m local_aws image
+	scripts/molecule.sh mlflow
+
+.PHONY: e2e
+e2e: system-test $(VENV)/.test ## what a user does, from make up to make down
+	$(BIN)/pytest -m 'not slow' tests/e2e
+
+.PHONY: docs
+docs: $(VENV)/.up ## writes docs/variables.md from the roles
+	$(BIN)/python scripts/document_variables.py
+
+.PHONY: lock
+lock: $(VENV)/.up ## renews the hashed locks from requirements/*.in
+	scripts/lock.sh

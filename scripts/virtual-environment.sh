@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Makes the virtual environment and installs hashed locks: virtual-environment.sh PYTHON DIRECTORY LOCK...
+set -euo pipefail
+python=$1 directory=$2
+shift 2
+
+"$python" - <<'PYTHON' || exit 1
+import sys
+if sys.version_info < (3, 11):
+    sys.exit("Python %d.%d is too old: 3.11 or newer is needed. Name one: make up PYTHON=python3.13" % sys.version_info[:2])
+PYTHON
+
+if [ ! -x "$directory/bin/uv" ]; then
+    echo "==> Virtual environment $directory ($("$python" --version))"
+    "$python" -m venv --clear "$directory"
+    "$directory/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        --requirement requirements/bootstrap.txt
+fi
+echo "==> Packages of ${*##*/}"
+locks=()
+for lock in "$@"; do locks+=(--requirement "$lock"); done
+"$directory/bin/uv" pip install --quiet --python "$directory/bin/python" --require-hashes "${locks[@]}"

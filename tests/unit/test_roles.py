@@ -1,0 +1,45 @@
+"""What every role promises: its defaults, its argument specs and the documentation agree."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_argument_specs_and_defaults_agree(role: Path) -> None:
+    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    documented = {
+        name: option["default"]
+        for spec in specs.values()
+        for name, option in (spec.get("options") or {}).items()
+        if "default" in option
+    }
+    defaults_file = role / "defaults/main.yml"
+    defaults = (yaml.safe_load(defaults_file.read_text()) or {}) if defaults_file.exists() else {}
+
+    # What is computed stands in the specs as prose.
+    computed = {name for name, value in defaults.items() if isinstance(value, str) and "{{" in value}
+    assert documented.keys() == defaults.keys()
+    assert {name: documented[name] for name in documented.keys() - computed} == {
+        name: defaults[name] for name in defaults.keys() - computed
+    }
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_public_variables_carry_the_name_of_their_role(role: Path) -> None:
+    specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    names = [name for spec in specs.values() for name in (spec.get("options") or {})]
+
+    assert [name for name in names if not name.startswith(f"{role.name}_")] == []
+
+
+def test_documentation_of_variables_is_up_to_date() -> None:
+    subprocess.run([sys.executable, ROOT / "scripts/document_variables.py", "--check"], check=True)
