@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "variables.md"
 HEAD = """# Variables
 
-Written by `make docs` from `roles/*/meta/argument_specs.yml`. Set them in `inventory/<where>/group_vars/all/`, or with `-e`.
+Written by `make docs` from `roles/*/meta/argument_specs.yml`. Set them in
+`inventory/<where>/group_vars/all/`, or with `-e`.
 `inventory/common.yml` holds what concerns the whole deployment.
 """
 

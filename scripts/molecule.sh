@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 project=$PWD
 
-eval "$(python -m local_aws environment)"
+eval "$(python -m local_aws env)"
 for role in "$@"; do
     cd "$project/roles/$role"
     molecule test --all

@@ -26,7 +26,9 @@ def test_argument_specs_and_defaults_agree(role: Path) -> None:
     defaults = (yaml.safe_load(defaults_file.read_text()) or {}) if defaults_file.exists() else {}
 
     # What is computed stands in the specs as prose.
-    computed = {name for name, value in defaults.items() if isinstance(value, str) and "{{" in value}
+    computed = {
+        name for name, value in defaults.items() if isinstance(value, str) and "{{" in value
+    }
     assert documented.keys() == defaults.keys()
     assert {name: documented[name] for name in documented.keys() - computed} == {
         name: defaults[name] for name in defaults.keys() - computed

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 import zipfile
 from contextlib import redirect_stdout
@@ -18,6 +19,7 @@ import ansible.module_utils
 import boto3
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.amazon.aws.plugins.module_utils import modules
 from moto.apigatewayv2 import urls
 from moto.apigatewayv2.responses import ApiGatewayV2Response
 from moto.server import ThreadedMotoServer
@@ -50,7 +52,7 @@ def _complete_moto() -> None:
     """Add what moto 5.2.5 leaves out around stages: changing one, its log, its tags."""
 
     def stage_of(response: ApiGatewayV2Response) -> Stage:
-        parts = urllib.request.unquote(response.path).split("/apis/")[-1].split("/")
+        parts = urllib.parse.unquote(response.path).split("/apis/")[-1].split("/")
         return response.apigatewayv2_backend.get_api(parts[0]).get_stage(parts[2])
 
     def update_stage(response: ApiGatewayV2Response) -> tuple[int, dict[str, str], str]:
@@ -82,8 +84,8 @@ def _complete_moto() -> None:
             tags.update(json.loads(response.body)["tags"])
         return 201, {}, "{}"
 
-    ApiGatewayV2Response.update_stage = update_stage
-    ApiGatewayV2Response.delete_access_log_settings = delete_access_log_settings
+    for operation in (update_stage, delete_access_log_settings):
+        setattr(ApiGatewayV2Response, operation.__name__, operation)
     stage = "{0}/v2/apis/(?P<api_id>[^/]+)/stages/(?P<stage_name>[^/]+)"
     tagged = "{0}/v2/tags/(?P<arn>[^/]+)/apis/(?P<api_id>[^/]+)/stages/(?P<stage_name>[^/]+)$"
     urls.url_paths[f"{stage}/accesslogsettings$"] = ApiGatewayV2Response.dispatch
@@ -116,8 +118,24 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return moto_url
 
 
+@pytest.fixture(scope="session")
+def clients() -> dict[str, Any]:
+    """Hold the clients that modules made: making one takes longer than what a test does."""
+    return {}
+
+
 @pytest.fixture
-def run_module() -> RunModule:
+def run_module(aws: str, clients: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> RunModule:
+    assert aws
+    make_client = modules.boto3_conn
+
+    def client(module: Any, resource: str, **arguments: Any) -> Any:
+        if resource not in clients:
+            clients[resource] = make_client(module, resource=resource, **arguments)
+        return clients[resource]
+
+    monkeypatch.setattr(modules, "boto3_conn", client)
+
     def run(
         module_name: str, /, *, check: bool = False, fails: bool = False, **params: Any
     ) -> dict[str, Any]:
@@ -139,7 +157,9 @@ def run_module() -> RunModule:
 
 
 @pytest.fixture
-def run_tasks(tmp_path: Path) -> RunTasks:
+def run_tasks(aws: str, tmp_path: Path) -> RunTasks:
+    assert aws
+
     def run(*tasks: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
         plays = [
             {

@@ -93,7 +93,12 @@ def test_check_mode_creates_nothing_and_has_a_placeholder(
 
 def test_check_mode_predicts_the_difference(client: Any, run_module: RunModule) -> None:
     run_module(MODULE, name=NAME, tags={"a": "1", "b": "2"})
-    wanted = {"name": NAME, "tags": {"a": "3"}, "description": "new", "kms_key_id": "alias/k"}
+    wanted: dict[str, Any] = {
+        "name": NAME,
+        "tags": {"a": "3"},
+        "description": "new",
+        "kms_key_id": "alias/k",
+    }
     planned = run_module(MODULE, check=True, **wanted)
     assert client.describe_secret(SecretId=NAME).get("Description") is None
     made = run_module(MODULE, **wanted)
@@ -196,9 +201,8 @@ def test_info_reads_and_never_creates(client: Any, run_module: RunModule) -> Non
     ],
 )
 def test_bad_parameter_is_named_with_its_cure(
-    aws: str, run_module: RunModule, params: dict[str, Any], cure: str
+    run_module: RunModule, params: dict[str, Any], cure: str
 ) -> None:
-    assert aws
     assert cure in run_module(MODULE, name=NAME, fails=True, **params)["msg"]
 
 

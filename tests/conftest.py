@@ -1,0 +1,154 @@
+"""Fixtures that start the real things: local AWS and playbooks."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+RECAP = re.compile(
+    r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Play:
+    """What a playbook did."""
+
+    returncode: int
+    output: str
+
+    @property
+    def recap(self) -> dict[str, int]:
+        """Sums of the recap over all hosts, by name."""
+        rows = RECAP.findall(self.output)
+        names = ("ok", "changed", "unreachable", "failed")
+        return {name: sum(int(row[i + 1]) for row in rows) for i, name in enumerate(names)}
+
+
+@dataclass(frozen=True)
+class LocalAws:
+    """A local AWS of the tests' own, beside the one a user may have up."""
+
+    directory: Path
+    port: int
+    variables: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What commands need in their environment to find it."""
+        return {
+            **os.environ,
+            "PATH": f"{BIN}:{os.environ['PATH']}",
+            "LOCAL_AWS_DIR": str(self.directory),
+            "LOCAL_AWS_PORT": str(self.port),
+        }
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of local AWS's own."""
+        root = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=LOCAL_AWS_DIR,LOCAL_AWS_PORT"]
+        return subprocess.run(
+            [*root, sys.executable, "-m", "local_aws", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    def play(self, playbook: str, *arguments: str) -> Play:
+        """Run a playbook against it."""
+        result = subprocess.run(
+            [BIN / "ansible-playbook", playbook, "-e", json.dumps(self.variables), *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        return Play(result.returncode, result.stdout)
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client for it."""
+        return boto3.client(
+            service,
+            region_name="us-east-1",
+            endpoint_url=f"https://127.0.0.1:{self.port}",
+            verify=str(self.directory / "ca.pem"),
+            aws_access_key_id="AKIALOCAL0000000000",
+            aws_secret_access_key="8d1c2f0e6b7a4953",
+        )
+
+    def resources(self, deployment: str) -> list[str]:
+        """List what carries the deployment's tag, or its name where a service has no such query."""
+        ec2, found = self.client("ec2"), []
+        filters = [{"Name": "tag:Deployment", "Values": [deployment]}]
+        gone = {"terminated", "deleted"}
+        for call, key, identifier in [
+            (ec2.describe_vpcs, "Vpcs", "VpcId"),
+            (ec2.describe_subnets, "Subnets", "SubnetId"),
+            (ec2.describe_route_tables, "RouteTables", "RouteTableId"),
+            (ec2.describe_internet_gateways, "InternetGateways", "InternetGatewayId"),
+            (ec2.describe_vpc_endpoints, "VpcEndpoints", "VpcEndpointId"),
+            (ec2.describe_security_groups, "SecurityGroups", "GroupId"),
+            (ec2.describe_key_pairs, "KeyPairs", "KeyName"),
+            (ec2.describe_addresses, "Addresses", "AllocationId"),
+        ]:
+            items = call(Filters=filters)[key]
+            found += [item[identifier] for item in items if item.get("State") not in gone]
+        for reservation in ec2.describe_instances(Filters=filters)["Reservations"]:
+            found += [
+                instance["InstanceId"]
+                for instance in reservation["Instances"]
+                if instance["State"]["Name"] not in gone
+            ]
+        iam = self.client("iam")
+        listings = [
+            [role["RoleName"] for role in iam.list_roles()["Roles"]],
+            [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]],
+            [b["Name"] for b in self.client("s3").list_buckets()["Buckets"]],
+            [s["Name"] for s in self.client("secretsmanager").list_secrets()["SecretList"]],
+            [f["FunctionName"] for f in self.client("lambda").list_functions()["Functions"]],
+            [a["Name"] for a in self.client("apigatewayv2").get_apis()["Items"]],
+            [g["logGroupName"] for g in self.client("logs").describe_log_groups()["logGroups"]],
+        ]
+        rds = self.client("rds")
+        for call, key, identifier in [
+            (rds.describe_db_instances, "DBInstances", "DBInstanceIdentifier"),
+            (rds.describe_db_subnet_groups, "DBSubnetGroups", "DBSubnetGroupName"),
+            (rds.describe_db_parameter_groups, "DBParameterGroups", "DBParameterGroupName"),
+            (rds.describe_db_snapshots, "DBSnapshots", "DBSnapshotIdentifier"),
+        ]:
+            listings.append([item[identifier] for item in call()[key]])
+        named = re.compile(rf"(^|/){re.escape(deployment)}[-/]")
+        return found + [name for names in listings for name in names if named.search(name)]
+
+
+def started(aws: LocalAws) -> Iterator[LocalAws]:
+    """Start local AWS for the time of a fixture, and see that it goes without a trace."""
+    start = aws.command("start")
+    assert start.returncode == 0, start.stdout + start.stderr
+    yield aws
+    stop = aws.command("stop")
+    assert stop.returncode == 0, stop.stdout + stop.stderr
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The root of the repository."""
+    return ROOT

@@ -1,0 +1,42 @@
+"""What is wrong is said once, with its cure, before anything is created."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import LocalAws
+
+
+def test_local_aws_that_does_not_run(tmp_path: Path, aws: LocalAws) -> None:
+    play = replace(aws, directory=tmp_path, port=5572).play("site.yml")
+
+    assert play.returncode != 0
+    assert "make up" in play.output
+    assert "-i inventory/aws" in play.output
+
+
+def test_deployment_that_cannot_name_a_bucket(aws: LocalAws) -> None:
+    play = aws.play("site.yml", "-e", "deployment=My_Deployment")
+
+    assert play.returncode != 0
+    assert "lower-case letters" in play.output
+
+
+def test_range_that_is_no_range(aws: LocalAws) -> None:
+    play = aws.play("site.yml", "-e", '{"allowed_cidrs": ["my-office"]}')
+
+    assert play.returncode != 0
+    assert "203.0.113.7/32" in play.output
+
+
+def test_zone_that_the_region_lacks(aws: LocalAws) -> None:
+    subnet = '{"name": "public-a", "cidr": "10.86.1.0/24", "zone": "mars-1a", "public": true}'
+    play = aws.play("site.yml", "-e", f'{{"aws_vpc_subnets": [{subnet}]}}')
+
+    assert play.returncode != 0
+    assert "mars-1a" in play.output
+    assert aws.resources("prov") == []

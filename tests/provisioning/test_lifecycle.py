@@ -1,0 +1,61 @@
+"""Plan, create, repeat and delete: the tests stand in the order of a deployment's life."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import LocalAws
+
+# All that talks to the API alone; what runs on the host is Molecule's and the end-to-end test's.
+PLAYBOOKS = ["vpc", "s3", "iam", "secrets", "rds", "ec2"]
+
+
+def test_plan_of_an_empty_account_walks_the_whole_site(aws: LocalAws) -> None:
+    play = aws.play("site.yml", "--check", "--diff")
+
+    assert play.returncode == 0, play.output
+    assert play.recap["changed"] > 0
+    assert aws.resources("prov") == []
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+def test_playbook_creates_alone(aws: LocalAws, name: str) -> None:
+    play = aws.play(f"playbooks/{name}.yml")
+
+    assert play.returncode == 0, play.output
+    assert play.recap["changed"] > 0
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+def test_second_run_changes_nothing(aws: LocalAws, name: str) -> None:
+    play = aws.play(f"playbooks/{name}.yml")
+
+    assert play.returncode == 0, play.output
+    assert play.recap["changed"] == 0, play.output
+
+
+def test_destroy_without_confirmation_deletes_nothing(aws: LocalAws) -> None:
+    before = aws.resources("prov")
+
+    play = aws.play("playbooks/destroy.yml", "-e", "confirm=other")
+
+    assert play.returncode != 0
+    assert "Nothing was deleted" in play.output
+    assert aws.resources("prov") == before
+
+
+def test_destroy_leaves_nothing(aws: LocalAws) -> None:
+    play = aws.play("playbooks/destroy.yml", "-e", "confirm=prov", "-e", "purge=true")
+
+    assert play.returncode == 0, play.output
+    assert aws.resources("prov") == []
+
+
+def test_destroy_of_nothing_changes_nothing(aws: LocalAws) -> None:
+    play = aws.play("playbooks/destroy.yml", "-e", "confirm=prov", "-e", "purge=true")
+
+    assert play.returncode == 0, play.output
+    assert play.recap["changed"] == 0, play.output
