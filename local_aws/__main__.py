@@ -1,0 +1,137 @@
+"""Command line of local AWS: ``python -m local_aws start``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+
+from local_aws import profile, service
+from local_aws.errors import LocalAwsError
+from local_aws.settings import Settings
+
+PASSED_BY_SUDO = ("LOCAL_AWS_PORT", "LOCAL_AWS_BASE_IMAGE", "LOCAL_AWS_RDS_SECONDS")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = Settings.from_environment()
+        if options.command in {"start", "stop", "run", "image"}:
+            _become_root(settings, options.command)
+        return _COMMANDS[options.command](settings)
+    except LocalAwsError as error:
+        print(f"local AWS: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _start(settings: Settings) -> int:
+    started = service.start(settings)
+    print(f"Local AWS {'answers' if started else 'already runs'} at {settings.endpoint}")
+    return 0
+
+
+def _stop(settings: Settings) -> int:
+    stopped = service.stop(settings)
+    print("Local AWS is stopped" if stopped else "Local AWS was not running")
+    return 0
+
+
+def _status(settings: Settings) -> int:
+    found = service.running(settings)
+    if found is None:
+        print("Local AWS is not running")
+        return 3
+    answers = service.health(settings) is not None
+    print(
+        f"Local AWS runs as process {found.pid} at https://127.0.0.1:{found.port}"
+        + ("" if answers else ", but does not answer")
+    )
+    return 0 if answers else 1
+
+
+def _run(settings: Settings) -> int:
+    service.run(settings)
+    return 0
+
+
+def _image(settings: Settings) -> int:
+    for name in service.build_images(settings):
+        print(name)
+    return 0
+
+
+def _env(settings: Settings) -> int:
+    for name, value in client_environment(settings).items():
+        print(f"export {name}='{value}'")
+    return 0
+
+
+def client_environment(settings: Settings) -> dict[str, str]:
+    """Return what a client of the endpoint exports; any key is accepted."""
+    return {
+        "AWS_ENDPOINT_URL": settings.endpoint,
+        "AWS_CA_BUNDLE": str(settings.ca_file),
+        "AWS_REGION": settings.region,
+        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_ACCESS_KEY_ID": profile.ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": profile.SECRET_KEY,
+    }
+
+
+_COMMANDS = {
+    "start": _start,
+    "stop": _stop,
+    "status": _status,
+    "run": _run,
+    "image": _image,
+    "env": _env,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local_aws", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("start", "start the server in the background and wait until it answers"),
+        ("stop", "stop it and remove everything that it made"),
+        ("status", "say whether it runs (exit status 0, 1 no answer, 3 not running)"),
+        ("run", "be the server, in the foreground"),
+        ("image", "build the images of hosts and databases, and print their names"),
+        ("env", 'print what a client exports: eval "$(python -m local_aws env)"'),
+    ):
+        commands.add_parser(name, help=text)
+    return parser
+
+
+def _become_root(settings: Settings, command: str) -> None:
+    """Containers with systemd and firewall rules need root: go through sudo where we are not."""
+    if os.geteuid() == 0:
+        return
+    if shutil.which("sudo") is None:
+        raise LocalAwsError(
+            "Containers and firewall rules need root, and there is no sudo here: "
+            f"run `python -m local_aws {command}` as root."
+        )
+    print("local AWS: containers and firewall rules need root, asking sudo", file=sys.stderr)
+    passed = [f"{name}={os.environ[name]}" for name in PASSED_BY_SUDO if name in os.environ]
+    os.execvp(  # noqa: S606 - replaces this process by itself under sudo
+        "sudo",
+        [
+            "sudo",
+            f"LOCAL_AWS_DIR={settings.data_dir}",
+            *passed,
+            sys.executable,
+            "-m",
+            "local_aws",
+            command,
+        ],
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

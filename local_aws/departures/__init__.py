@@ -1,0 +1,36 @@
+"""Where local AWS departs from stock moto, one small file each.
+
+Every file says in its docstring what moto does, what AWS does, and who needs the difference; every
+one has a test that fails without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from local_aws.departures import (
+    bucket_policy_conditions,
+    debian_images,
+    http_api_conflicts,
+    http_api_endpoint,
+    http_api_stages,
+    s3_bytes_on_disk,
+)
+
+if TYPE_CHECKING:
+    from local_aws.settings import Settings
+
+_ALL = (
+    debian_images,
+    s3_bytes_on_disk,
+    bucket_policy_conditions,
+    http_api_conflicts,
+    http_api_endpoint,
+    http_api_stages,
+)
+
+
+def apply(settings: Settings) -> None:
+    """Apply every departure; once, before moto answers its first request."""
+    for departure in _ALL:
+        departure.apply(settings)

@@ -1,0 +1,1 @@
+"""What this machine lends to local AWS: containers, images, networks and firewall rules."""

@@ -1,0 +1,104 @@
+"""A VPC is a bridge of podman's with the VPC's range of addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local_aws.errors import LocalAwsError
+from local_aws.machine.podman import PodmanError
+
+if TYPE_CHECKING:
+    from local_aws.machine.podman import Podman
+
+
+def ensure(podman: Podman, vpc: Any) -> str:
+    """Return the name of the network of a VPC of moto's; make it if it is missing.
+
+    Raises
+    ------
+    LocalAwsError
+        When the range is taken by another network of this machine.
+    """
+    name: str = vpc.id
+    if _exists(podman, name):
+        return name
+    _check_free(podman, vpc.cidr_block, name)
+    gateway = ipaddress.ip_network(vpc.cidr_block)[1]
+    try:
+        podman.run(
+            "network",
+            "create",
+            f"--label={podman.label}",
+            f"--subnet={vpc.cidr_block}",
+            f"--gateway={gateway}",
+            # Names come from the control machine's own resolver; no server listens on the bridge.
+            "--disable-dns",
+            name,
+        )
+    except PodmanError:
+        # Another thread was faster.
+        if not _exists(podman, name):
+            raise
+    return name
+
+
+def remove(podman: Podman, vpc_id: str) -> None:
+    """Remove the network of a VPC, if it was ever made."""
+    if _exists(podman, vpc_id):
+        podman.run("network", "rm", vpc_id)
+
+
+def bridge(podman: Podman, vpc_id: str) -> str | None:
+    """Return the interface of a VPC's network; None when it has no network."""
+    if not _exists(podman, vpc_id):
+        return None
+    name: str = _inspect(podman, vpc_id)[0]["network_interface"]
+    return name
+
+
+def _exists(podman: Podman, name: str) -> bool:
+    return podman.run("network", "exists", name, check=False).returncode == 0
+
+
+def _inspect(podman: Podman, *names: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(podman.run("network", "inspect", *names).stdout)
+    return found
+
+
+def _check_free(podman: Podman, cidr: str, name: str) -> None:
+    wanted = ipaddress.ip_network(cidr)
+    names = podman.run("network", "ls", "--quiet").stdout.split()
+    for network in _inspect(podman, *names) if names else []:
+        for subnet in network.get("subnets") or []:
+            if wanted.overlaps(ipaddress.ip_network(subnet["subnet"])):
+                owner = (network.get("labels") or {}).get("local-aws")
+                of = f" of the local AWS in {owner}" if owner else ""
+                raise LocalAwsError(
+                    f"{name} cannot have the range {cidr}: podman's network {network['name']}{of} "
+                    f"has {subnet['subnet']} on this machine. Choose another range for the VPC, "
+                    "or remove that network."
+                )
+    for interface, route in _routes():
+        if wanted.overlaps(route):
+            raise LocalAwsError(
+                f"{name} cannot have the range {cidr}: this machine reaches {route} through "
+                f"{interface}. Choose another range for the VPC."
+            )
+
+
+def _routes() -> list[tuple[str, ipaddress.IPv4Network]]:
+    """Return this machine's routes, the default one left out."""
+    found = []
+    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
+        interface, destination, _, _, _, _, _, mask = line.split()[:8]
+        if int(mask, 16):
+            route = ipaddress.IPv4Network((_address(destination), _address(mask)))
+            found.append((interface, route))
+    return found
+
+
+def _address(word: str) -> str:
+    return str(ipaddress.IPv4Address(int.from_bytes(bytes.fromhex(word), "little")))

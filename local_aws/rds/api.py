@@ -1,0 +1,375 @@
+"""moto's RDS with real servers behind its DB instances.
+
+Stock moto only keeps an entry. Beside the servers, what Ansible's modules and careful clients need:
+
+- an unknown parameter group is an error (moto answers with an empty list);
+- DescribeDBParameters lists every parameter of the engine (moto only those that were set, whereupon
+  `rds_instance_param_group` sets none), and an unknown parameter is refused;
+- engine versions exist or do not (moto takes any), and DescribeDBEngineVersions lists them;
+- gp3 storage reports its throughput and I/O rate (`rds_instance` stumbles without);
+- the authorities of the databases' certificates are described.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from moto.core.responses import ActionResult, PaginatedResult
+from moto.rds.exceptions import DBParameterGroupNotFoundError, RDSClientError
+from moto.rds.models import DBInstance, RDSBackend
+from moto.rds.responses import RDSResponse
+
+from local_aws.patching import replace
+from local_aws.rds import parameters
+from local_aws.rds.instances import Instances
+
+if TYPE_CHECKING:
+    from local_aws.machine.podman import Podman
+    from local_aws.settings import Settings
+
+# What RDS offers of this major version; the server behind is Debian's latest of the same.
+MINOR_VERSIONS = (2, 4, 5, 6, 7)
+ENGINE_VERSIONS = tuple(f"17.{minor}" for minor in MINOR_VERSIONS)
+AUTHORITIES = ("rds-ca-rsa2048-g1", "rds-ca-rsa4096-g1", "rds-ca-ecc384-g1")
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Storage.html
+GP3_IOPS = 3000
+GP3_THROUGHPUT = 125
+GP3_STRIPED_GIB = 400
+GP3_STRIPED_IOPS = 12000
+GP3_STRIPED_THROUGHPUT = 500
+RESERVED_USERS = {"admin", "rdsadmin", "rdsrepladmin", "rdstopmgr", "postgres"}
+PASSWORD_LENGTHS = range(8, 129)
+
+
+def apply(settings: Settings, podman: Podman) -> Instances:
+    """Put real servers behind moto's RDS."""
+    instances = Instances(settings, podman)
+    _patch_creation(instances)
+    _patch_modification(instances)
+    _patch_deletion(instances)
+    _patch_states(instances)
+    replace(DBInstance, "address", property(instances.address))
+    replace(DBInstance, "endpoint", property(_endpoint))
+    _patch_parameter_groups(instances)
+    _patch_descriptions(settings)
+    return instances
+
+
+def _patch_creation(instances: Instances) -> None:
+    create = RDSBackend.create_db_instance
+
+    def create_db_instance(self: RDSBackend, db_kwargs: dict[str, Any]) -> DBInstance:
+        wanted = dict(db_kwargs)
+        _check_engine(wanted)
+        _check_user(wanted)
+        wanted.setdefault("ca_certificate_identifier", AUTHORITIES[0])
+        if not wanted.get("db_subnet_group_name"):
+            raise RDSClientError(
+                "InvalidParameterValue",
+                "Local AWS has no default DB subnet group: name one in DBSubnetGroupName.",
+            )
+        instance = create(self, wanted)
+        _set_gp3_defaults(instance)
+        try:
+            instances.create(instance, wanted["master_user_password"])
+        except BaseException:
+            # Otherwise an entry without a server would stand in the way of the next attempt.
+            self.databases.pop(instance.db_instance_identifier)
+            raise
+        return instance
+
+    replace(RDSBackend, "create_db_instance", create_db_instance)
+
+
+def _patch_modification(instances: Instances) -> None:
+    modify = RDSBackend.modify_db_instance
+
+    def modify_db_instance(
+        self: RDSBackend, db_instance_identifier: str, db_kwargs: dict[str, Any]
+    ) -> DBInstance:
+        instance: Any = self.describe_db_instances(db_instance_identifier)[0]
+        password = db_kwargs.get("master_user_password")
+        if password is not None:
+            _check_password(password)
+            _require(instance, {"available"}, "modify the password of")
+        if "engine_version" in db_kwargs:
+            db_kwargs["engine_version"] = _engine_version(db_kwargs["engine_version"])
+        if db_kwargs.get("new_db_instance_identifier"):
+            raise RDSClientError(
+                "InvalidParameterCombination", "Local AWS cannot rename a DB instance."
+            )
+        modify(self, db_instance_identifier, db_kwargs)
+        _set_gp3_defaults(instance)
+        if password is not None:
+            instances.set_password(instance, password)
+        if "vpc_security_group_ids" in db_kwargs:
+            instances.set_security_groups(instance)
+        return instance
+
+    replace(RDSBackend, "modify_db_instance", modify_db_instance)
+
+
+def _patch_deletion(instances: Instances) -> None:
+    delete = RDSBackend.delete_db_instance
+
+    def delete_db_instance(
+        self: RDSBackend, db_instance_identifier: str, *args: Any, **kwargs: Any
+    ) -> DBInstance:
+        existing = self.databases.get(db_instance_identifier)
+        if existing is not None and existing.status == "deleting":
+            raise RDSClientError(
+                "InvalidDBInstanceState",
+                f"Instance {db_instance_identifier} is already being deleted.",
+            )
+        instance = delete(self, db_instance_identifier, *args, **kwargs)
+        # Listed until it is really gone, as on RDS.
+        self.databases[instance.db_instance_identifier] = instance
+        instances.delete(
+            instance, lambda: _discard(self.databases, instance.db_instance_identifier)
+        )
+        return instance
+
+    replace(RDSBackend, "delete_db_instance", delete_db_instance)
+
+
+def _patch_states(instances: Instances) -> None:
+    def stop_db_instance(
+        self: RDSBackend, db_instance_identifier: str, db_snapshot_identifier: str | None = None
+    ) -> DBInstance:
+        instance: Any = self.describe_db_instances(db_instance_identifier)[0]
+        _require(instance, {"available"}, "stop")
+        if db_snapshot_identifier:
+            self.create_db_snapshot(db_instance_identifier, db_snapshot_identifier)
+        instances.stop(instance)
+        return instance
+
+    def start_db_instance(self: RDSBackend, db_instance_identifier: str) -> DBInstance:
+        instance: Any = self.describe_db_instances(db_instance_identifier)[0]
+        _require(instance, {"stopped"}, "start")
+        instances.start(instance)
+        return instance
+
+    def reboot_db_instance(self: RDSBackend, db_instance_identifier: str) -> DBInstance:
+        instance: Any = self.describe_db_instances(db_instance_identifier)[0]
+        _require(instance, {"available"}, "reboot")
+        instances.reboot(instance)
+        return instance
+
+    for function in (stop_db_instance, start_db_instance, reboot_db_instance):
+        replace(RDSBackend, function.__name__, function)
+
+
+def _patch_parameter_groups(instances: Instances) -> None:
+    describe_groups = RDSBackend.describe_db_parameter_groups
+    modify_group = RDSBackend.modify_db_parameter_group
+
+    def describe_db_parameter_groups(
+        self: RDSBackend, db_parameter_group_kwargs: dict[str, Any]
+    ) -> Any:
+        found = describe_groups(self, db_parameter_group_kwargs)
+        name = db_parameter_group_kwargs.get("db_parameter_group_name")
+        if name and not found:
+            raise DBParameterGroupNotFoundError(name)
+        return found
+
+    def modify_db_parameter_group(
+        self: RDSBackend,
+        db_parameter_group_name: str,
+        db_parameter_group_parameters: list[dict[str, Any]],
+    ) -> Any:
+        for setting in db_parameter_group_parameters:
+            _check_parameter(instances.catalogue, setting)
+        group = modify_group(self, db_parameter_group_name, db_parameter_group_parameters)
+        if any(
+            setting.get("ApplyMethod") == "immediate" for setting in db_parameter_group_parameters
+        ):
+            for instance in self.databases.values():
+                if group in instance.db_parameter_groups():
+                    instances.reload(instance)
+        return group
+
+    def describe_db_parameters(self: RDSResponse) -> ActionResult:
+        name = self.params["DBParameterGroupName"]
+        (group,) = self.backend.describe_db_parameter_groups({"db_parameter_group_name": name})
+        source = self.params.get("Source")
+        described = [
+            parameter.describe(group.parameters.get(parameter.name))
+            for parameter in sorted(instances.catalogue.values(), key=lambda found: found.name)
+        ]
+        return ActionResult(
+            {"Parameters": [one for one in described if source in (None, one["Source"])]}
+        )
+
+    replace(RDSBackend, "describe_db_parameter_groups", describe_db_parameter_groups)
+    replace(RDSBackend, "modify_db_parameter_group", modify_db_parameter_group)
+    replace(RDSResponse, "describe_db_parameters", describe_db_parameters)
+
+
+def _patch_descriptions(settings: Settings) -> None:
+    def describe_db_engine_versions(self: RDSResponse) -> ActionResult:
+        engine = self.params.get("Engine")
+        version = self.params.get("EngineVersion")
+        found = [
+            {
+                "Engine": "postgres",
+                "EngineVersion": known,
+                "MajorEngineVersion": "17",
+                "DBParameterGroupFamily": parameters.FAMILY,
+                "DBEngineDescription": "PostgreSQL",
+                "DBEngineVersionDescription": f"PostgreSQL {known}",
+                "Status": "available",
+                "SupportsReadReplica": True,
+                "SupportsCertificateRotationWithoutRestart": True,
+                "SupportedCACertificateIdentifiers": list(AUTHORITIES),
+            }
+            for known in ENGINE_VERSIONS
+            if engine in (None, "postgres") and version in (None, known, known.partition(".")[0])
+        ]
+        if self.params.get("DefaultOnly"):
+            found = found[-1:]
+        return PaginatedResult({"DBEngineVersions": found})
+
+    def describe_certificates(self: RDSResponse) -> ActionResult:
+        wanted = self.params.get("CertificateIdentifier")
+        if wanted is not None and wanted not in AUTHORITIES:
+            raise RDSClientError("CertificateNotFound", f"Certificate {wanted} not found.")
+        certificate = x509.load_pem_x509_certificate(settings.rds_ca_file.read_bytes())
+        return ActionResult(
+            {
+                "DefaultCertificateForNewLaunches": AUTHORITIES[0],
+                "Certificates": [
+                    {
+                        "CertificateIdentifier": name,
+                        "CertificateType": "CA",
+                        "ValidFrom": certificate.not_valid_before_utc,
+                        "ValidTill": certificate.not_valid_after_utc,
+                        "CertificateArn": f"arn:aws:rds:{self.region}::cert:{name}",
+                    }
+                    for name in AUTHORITIES
+                    if wanted in (None, name)
+                ],
+            }
+        )
+
+    # moto has neither.
+    RDSResponse.describe_db_engine_versions = describe_db_engine_versions  # type: ignore[attr-defined]  # added
+    RDSResponse.describe_certificates = describe_certificates  # type: ignore[attr-defined]  # added
+
+
+def _endpoint(instance: Any) -> dict[str, Any] | None:
+    if instance.address is None:
+        return None
+    return {"Address": instance.address, "Port": instance.port, "HostedZoneId": "Z2R2ITUGPM61AM"}
+
+
+def _discard(entries: Any, name: str) -> None:
+    del entries[name]
+
+
+def _check_engine(wanted: dict[str, Any]) -> None:
+    if wanted.get("engine") != "postgres":
+        raise RDSClientError(
+            "InvalidParameterValue",
+            f"Local AWS runs no {wanted.get('engine')}: the only engine here is postgres.",
+        )
+    wanted["engine_version"] = _engine_version(wanted.get("engine_version") or "17")
+
+
+def _engine_version(wanted: str) -> str:
+    """Return the full version; a major version alone means its newest."""
+    if wanted == "17":
+        return ENGINE_VERSIONS[-1]
+    if wanted not in ENGINE_VERSIONS:
+        raise RDSClientError(
+            "InvalidParameterCombination", f"Cannot find version {wanted} for postgres"
+        )
+    return wanted
+
+
+def _check_user(wanted: dict[str, Any]) -> None:
+    user = wanted.get("master_username")
+    if not user:
+        raise RDSClientError(
+            "InvalidParameterValue",
+            "The parameter MasterUsername must be provided and must not be blank.",
+        )
+    if user.lower() in RESERVED_USERS:
+        raise RDSClientError(
+            "InvalidParameterValue",
+            f"MasterUsername {user} cannot be used as it is a reserved word used by the engine",
+        )
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,62}", user):
+        raise RDSClientError(
+            "InvalidParameterValue",
+            "The parameter MasterUsername is not valid: it must begin with a letter and contain "
+            "only letters, digits and underscores.",
+        )
+    password = wanted.get("master_user_password")
+    if not password:
+        raise RDSClientError(
+            "InvalidParameterValue",
+            "The parameter MasterUserPassword must be provided and must not be blank.",
+        )
+    _check_password(password)
+
+
+def _check_password(password: str) -> None:
+    if len(password) not in PASSWORD_LENGTHS:
+        raise RDSClientError(
+            "InvalidParameterValue",
+            "The parameter MasterUserPassword is not a valid password because it is "
+            f"{'shorter than 8' if len(password) < PASSWORD_LENGTHS.start else 'longer than 128'} "
+            "characters.",
+        )
+    if not re.fullmatch(r"[!-~]+", password) or set(password) & set('/@"'):
+        raise RDSClientError(
+            "InvalidParameterValue",
+            "The parameter MasterUserPassword is not a valid password. Only printable ASCII "
+            "characters besides '/', '@', '\"', ' ' may be used.",
+        )
+
+
+def _check_parameter(catalogue: dict[str, parameters.Parameter], setting: dict[str, Any]) -> None:
+    name = setting["ParameterName"]
+    parameter = catalogue.get(name)
+    if parameter is None:
+        raise RDSClientError("InvalidParameterValue", f"Could not find parameter with name: {name}")
+    if not parameter.modifiable:
+        raise RDSClientError("InvalidParameterValue", f"The parameter {name} cannot be modified.")
+    if parameter.static and setting.get("ApplyMethod") == "immediate":
+        raise RDSClientError(
+            "InvalidParameterCombination",
+            "cannot use immediate apply method for static parameter",
+        )
+    try:
+        value = parameters.evaluate(setting["ParameterValue"], parameters.GIB)
+        allowed = parameter.allows(value)
+    except ValueError:
+        allowed = False
+    if not allowed:
+        raise RDSClientError(
+            "InvalidParameterValue",
+            f"Invalid parameter value: {setting['ParameterValue']} for: {name} allowed values "
+            f"are: {parameter.allowed}",
+        )
+
+
+def _require(instance: Any, states: set[str], what: str) -> None:
+    if instance.status not in states:
+        raise RDSClientError(
+            "InvalidDBInstanceState",
+            f"Cannot {what} instance {instance.db_instance_identifier}: it is in state "
+            f"{instance.status}, not {' or '.join(sorted(states))}.",
+        )
+
+
+def _set_gp3_defaults(instance: Any) -> None:
+    if instance.storage_type != "gp3":
+        return
+    striped = instance.allocated_storage >= GP3_STRIPED_GIB
+    instance.iops = instance.iops or (GP3_STRIPED_IOPS if striped else GP3_IOPS)
+    instance.storage_throughput = instance.storage_throughput or (
+        GP3_STRIPED_THROUGHPUT if striped else GP3_THROUGHPUT
+    )

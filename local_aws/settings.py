@@ -1,0 +1,115 @@
+"""What a local AWS is told from outside: where its data lies and which port it answers on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_aws.errors import LocalAwsError
+
+DEFAULT_PORT = 5566
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One local AWS.
+
+    Attributes
+    ----------
+    data_dir
+        Absolute folder of everything that it writes (``LOCAL_AWS_DIR``, default ``.local-aws`` in
+        the working directory). It also names the instance: its containers carry it as a label.
+    port
+        TCP port on 127.0.0.1 (``LOCAL_AWS_PORT``).
+    base_image
+        Image of the hosts, where mmdebstrap cannot build one (``LOCAL_AWS_BASE_IMAGE``).
+    rds_seconds
+        Least time in seconds from CreateDBInstance to ``available`` (``LOCAL_AWS_RDS_SECONDS``).
+    """
+
+    data_dir: Path
+    port: int = DEFAULT_PORT
+    base_image: str | None = None
+    rds_seconds: float = 0.0
+    region: str = "us-east-1"
+    account: str = "123456789012"
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the settings from the environment.
+
+        Raises
+        ------
+        LocalAwsError
+            When a variable holds no usable value.
+        """
+        return cls(
+            data_dir=Path(os.environ.get("LOCAL_AWS_DIR") or ".local-aws").absolute(),
+            port=_port(os.environ.get("LOCAL_AWS_PORT") or str(DEFAULT_PORT)),
+            base_image=os.environ.get("LOCAL_AWS_BASE_IMAGE") or None,
+            rds_seconds=_seconds(
+                "LOCAL_AWS_RDS_SECONDS", os.environ.get("LOCAL_AWS_RDS_SECONDS") or "0"
+            ),
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """URL of every service, the same on the control machine and inside the hosts."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """Certificate (PEM) of the CA that vouches for the endpoint."""
+        return self.data_dir / "ca.pem"
+
+    @property
+    def rds_ca_file(self) -> Path:
+        """Certificate (PEM) of the CA that vouches for the databases."""
+        return self.data_dir / "rds-ca.pem"
+
+    @property
+    def keys_dir(self) -> Path:
+        """Private keys; readable by root alone."""
+        return self.data_dir / "keys"
+
+    @property
+    def log_file(self) -> Path:
+        """What the server process says."""
+        return self.data_dir / "log"
+
+    @property
+    def pid_file(self) -> Path:
+        """Process id of the server process."""
+        return self.data_dir / "pid"
+
+    @property
+    def s3_dir(self) -> Path:
+        """Bytes of the S3 objects."""
+        return self.data_dir / "s3"
+
+    @property
+    def rds_dir(self) -> Path:
+        """One folder per DB instance."""
+        return self.data_dir / "rds"
+
+    @property
+    def lambda_dir(self) -> Path:
+        """Unpacked code, layers and sockets of the functions."""
+        return self.data_dir / "lambda"
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:  # noqa: PLR2004 - the last TCP port
+        raise LocalAwsError(f"LOCAL_AWS_PORT={text} is no TCP port: use a number from 1 to 65535.")
+    return int(text)
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise LocalAwsError(f"{name}={text} is no number of seconds: use 0 or more.")
+    return value

@@ -1,0 +1,1 @@
+"""Predict the goals of football matches, and log how well that went."""

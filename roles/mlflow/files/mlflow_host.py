@@ -1,0 +1,367 @@
+"""Run MLflow's tracking server on this host and keep its database in step with it.
+
+MLflow's own command hands the backend's password and the session key to its workers through their
+environments, where `ps auxe` shows them. Here the database's password stays in a libpq password
+file, and the other secrets in files that each worker reads for itself.
+
+Subcommands: heads, plan, apply (used by Ansible), serve and ready (used by mlflow.service).
+MLflow and the like are imported where they are used: they take seconds, and most subcommands do
+without them.
+"""
+# ruff: noqa: INP001  Ansible copies this program to the host, it belongs to no package
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import importlib
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+HOST_DIRECTORY = Path(__file__).resolve().parent
+SCHEMA_FILE = HOST_DIRECTORY / "schema.json"
+VERSION_TABLES = {"tracking": "alembic_version", "auth": "alembic_version_auth"}
+INDEX_NAME = "mlflow_latest_run"
+INDEX_STATEMENT = (
+    f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {INDEX_NAME}"
+    " ON runs (experiment_id, start_time DESC, run_uuid) WHERE lifecycle_stage = 'active'"
+)
+# sysexits.h: the unit does not restart after it, because waiting cures nothing.
+EX_CONFIG = 78
+
+logger = logging.getLogger("mlflow_host")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the database lacks; an empty list means that nothing is to be done.
+
+    Attributes
+    ----------
+    migrations
+        Schemas ("tracking", "auth") that are not at the revision of this MLflow version.
+    fresh
+        Whether the database holds no schema of MLflow's at all.
+    index
+        Whether the index over each experiment's latest run is to be built.
+    admin
+        "create" or "update" where the administrator's account differs, otherwise "keep".
+    """
+
+    migrations: list[str]
+    fresh: bool
+    index: bool
+    admin: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether `apply` would change anything."""
+        return bool(self.migrations) or self.index or self.admin != "keep"
+
+
+def setting(name: str) -> str:
+    """Read a setting from the environment, or stop with the cure."""
+    value = os.environ.get(name)
+    if not value:
+        sys.exit(f"{name} is not set: run this through mlflow.service, or with its environment")
+    return value
+
+
+def secret(name: str) -> str:
+    """Read a secret from its file."""
+    return (Path(setting("MLFLOW_HOST_SECRETS")) / name).read_text().strip()
+
+
+def connect() -> Any:
+    """Open a connection of its own to MLflow's database, in autocommit mode."""
+    psycopg = importlib.import_module("psycopg")
+    uri = re.sub(r"^postgresql\+psycopg:", "postgresql:", setting("MLFLOW_BACKEND_STORE_URI"))
+    try:
+        return psycopg.connect(uri, autocommit=True)
+    except psycopg.OperationalError as error:
+        raise ConnectionError(f"The database does not let us in: {error}") from error
+
+
+def expected_heads() -> dict[str, str]:
+    """Return the schema revisions that this MLflow version speaks, as `heads` recorded them."""
+    heads: dict[str, str] = json.loads(SCHEMA_FILE.read_text())
+    return heads
+
+
+def table_exists(connection: Any, table: str) -> bool:
+    """Say whether the table stands in the connection's search path."""
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
+    return bool(row[0])
+
+
+def actual_heads(connection: Any) -> dict[str, str | None]:
+    """Return the schema revisions found in the database; None where there is no schema yet."""
+    found: dict[str, str | None] = {}
+    for schema, table in VERSION_TABLES.items():
+        row = None
+        if table_exists(connection, table):
+            row = connection.execute(f"SELECT version_num FROM {table}").fetchone()  # noqa: S608  a constant
+        found[schema] = row[0] if row else None
+    return found
+
+
+def index_is_valid(connection: Any) -> bool:
+    """Say whether the index is there and was not left half-built."""
+    row = connection.execute(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (INDEX_NAME,)
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def admin_step(connection: Any, username: str, password: str) -> str:
+    """Compare the administrator's account with the wanted one: "create", "update" or "keep"."""
+    if not table_exists(connection, "users"):
+        return "create"
+    row = connection.execute(
+        "SELECT password_hash, is_admin FROM users WHERE username = %s", (username,)
+    ).fetchone()
+    if row is None:
+        return "create"
+    security = importlib.import_module("werkzeug.security")
+    return "keep" if row[1] and security.check_password_hash(row[0], password) else "update"
+
+
+def make_plan(username: str, password: str) -> Plan:
+    """Compare the database with what this version and these settings want."""
+    with connect() as connection:
+        actual = actual_heads(connection)
+        wanted = expected_heads()
+        return Plan(
+            migrations=[name for name, head in wanted.items() if actual[name] != head],
+            fresh=all(head is None for head in actual.values()),
+            index=not index_is_valid(connection),
+            admin=admin_step(connection, username, password),
+        )
+
+
+def write_heads() -> None:
+    """Record which schema revisions the installed MLflow speaks."""
+    tracking = importlib.import_module("mlflow.store.db.utils")
+    auth = importlib.import_module("mlflow.server.auth.db.utils")
+    scripts = importlib.import_module("alembic.script").ScriptDirectory
+    heads = {
+        "tracking": tracking._get_latest_schema_revision(),  # noqa: SLF001  nothing public says it
+        "auth": scripts.from_config(auth._get_alembic_config("")).get_current_head(),  # noqa: SLF001  nothing public says it
+    }
+    temporary = SCHEMA_FILE.with_suffix(".new")
+    temporary.write_text(json.dumps(heads, indent=2) + "\n")
+    temporary.replace(SCHEMA_FILE)
+
+
+def build_index() -> None:
+    """Build the index without blocking writers; a half-built one is replaced."""
+    with connect() as connection:
+        if not index_is_valid(connection):
+            connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX_NAME}")
+        connection.execute(INDEX_STATEMENT)
+
+
+def apply_plan(plan: Plan, username: str, password: str) -> None:
+    """Bring schema, index and administrator to what is wanted."""
+    uri = setting("MLFLOW_BACKEND_STORE_URI")
+    if "tracking" in plan.migrations:
+        # These private functions are what the server and `mlflow db upgrade` call; the command
+        # itself wants the address among its arguments.
+        utils = importlib.import_module("mlflow.store.db.utils")
+        engine = utils.create_sqlalchemy_engine_with_retry(uri)
+        fresh = not utils._all_tables_exist(engine)  # noqa: SLF001  see above
+        migrate = utils._initialize_tables if fresh else utils._upgrade_db  # noqa: SLF001  see above
+        migrate(engine)
+        engine.dispose()
+    if plan.index:
+        build_index()
+    if "auth" in plan.migrations or plan.admin != "keep":
+        store = importlib.import_module("mlflow.server.auth.sqlalchemy_store").SqlAlchemyStore()
+        store.init_db(uri)
+        if store.has_user(username):
+            store.update_user(username, password=password, is_admin=True)
+        else:
+            store.create_user(username, password, is_admin=True)
+
+
+def wait_for_database() -> None:
+    """Wait as long as it takes; MLflow itself gives up, and the worker with it."""
+    while True:
+        try:
+            connect().close()
+        except ConnectionError as error:
+            logger.warning("%s", error)
+            time.sleep(1)
+        else:
+            return
+
+
+def create_app() -> Any:
+    """Make the ASGI application; uvicorn calls this in each worker."""
+    configure_logging()
+    # A worker that is still loading has no request to finish: SIGTERM ends it at once.
+    finish_requests = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Set here and not by the unit: what a process sets for itself does not show in `ps auxe`.
+    os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secret("secret-key")
+
+    wait_for_database()
+    auth = importlib.import_module("mlflow.server.auth")
+    handlers = importlib.import_module("mlflow.server.handlers")
+    uri = setting("MLFLOW_BACKEND_STORE_URI")
+    handlers.initialize_backend_stores(uri, uri, setting("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
+    application = auth.create_app()
+    signal.signal(signal.SIGTERM, finish_requests)
+    return application
+
+
+def configure_logging() -> None:
+    """Log one line per event; the journal adds time, process and unit."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+
+
+def refuse_foreign_schema() -> None:
+    """Stop unless the database has exactly the schema of this MLflow version."""
+    with connect() as connection:
+        actual = actual_heads(connection)
+    wanted = expected_heads()
+    if actual != wanted:
+        logger.error(
+            "The database's schema is %s, this MLflow version speaks %s: run playbooks/mlflow.yml"
+            " with the version that is wanted",
+            actual,
+            wanted,
+        )
+        sys.exit(EX_CONFIG)
+
+
+def serve(workers: int) -> None:
+    """Serve MLflow on loopback until SIGTERM; requests in flight end first."""
+    configure_logging()
+    refuse_foreign_schema()
+    # What `mlflow server` hands to its workers (mlflow/server/constants.py).
+    os.environ.update(
+        {
+            "_MLFLOW_SGI_NAME": "uvicorn",
+            "_MLFLOW_SERVER_FILE_STORE": setting("MLFLOW_BACKEND_STORE_URI"),
+            "_MLFLOW_SERVER_REGISTRY_STORE": setting("MLFLOW_BACKEND_STORE_URI"),
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": setting("MLFLOW_DEFAULT_ARTIFACT_ROOT"),
+            "_MLFLOW_SERVER_ARTIFACT_DESTINATION": setting("MLFLOW_ARTIFACTS_DESTINATION"),
+            "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+            # The account was made by `apply`.
+            "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED": "true",
+        }
+    )
+    importlib.import_module("uvicorn").run(
+        "mlflow_host:create_app",
+        factory=True,
+        app_dir=str(HOST_DIRECTORY),
+        host="127.0.0.1",
+        port=int(setting("MLFLOW_PORT")),
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        # The proxy in front writes the access log.
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=30,
+        # A worker imports for seconds before it answers its supervisor.
+        timeout_worker_healthcheck=15,
+    )
+
+
+def probe(port: int, headers: dict[str, str]) -> str:
+    """Ask the server a question that only the database can answer; "" means that it did."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(
+            "POST",
+            "/api/2.0/mlflow/experiments/search",
+            body=json.dumps({"max_results": 1}),
+            headers=headers | {"Content-Type": "application/json"},
+        )
+        response = connection.getresponse()
+        response.read()
+    except (OSError, http.client.HTTPException) as error:
+        return str(error) or type(error).__name__
+    finally:
+        connection.close()
+    return "" if response.status == http.HTTPStatus.OK else f"HTTP {response.status}"
+
+
+def server_runs() -> bool:
+    """Say whether the server's process is there: systemd waits for `ready` even when it is not."""
+    # The sandbox hides other processes from /proc, but a signal finds them.
+    try:
+        os.kill(int(setting("MAINPID")), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def ready(username: str, timeout: float) -> None:
+    """Wait until the server answers a real query, at most `timeout` seconds."""
+    token = base64.b64encode(f"{username}:{secret('admin-password')}".encode()).decode()
+    headers = {"Authorization": f"Basic {token}"}
+    port = int(setting("MLFLOW_PORT"))
+    deadline = time.monotonic() + timeout
+    while reason := probe(port, headers):
+        if not server_runs():
+            sys.exit("MLflow ended before it gave an answer")
+        if time.monotonic() > deadline:
+            sys.exit(f"MLflow gives no answer after {timeout:.0f} s: {reason}")
+        time.sleep(0.2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one subcommand."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("heads", help="record the schema revisions of the installed version")
+    for name, text in (
+        ("plan", "print what the database lacks"),
+        ("apply", "give the database what it lacks"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--admin", required=True, metavar="USERNAME")
+    command = commands.add_parser("serve", help="serve until SIGTERM")
+    command.add_argument("--workers", type=int, required=True)
+    command = commands.add_parser("ready", help="wait until the server answers")
+    command.add_argument("--admin", required=True, metavar="USERNAME")
+    command.add_argument("--timeout", type=float, required=True, metavar="SECONDS")
+    options = parser.parse_args(arguments)
+
+    try:
+        run(options)
+    except ConnectionError as error:
+        sys.exit(str(error))
+
+
+def run(options: argparse.Namespace) -> None:
+    """Run the chosen subcommand."""
+    match options.command:
+        case "heads":
+            write_heads()
+        case "plan" | "apply":
+            password = secret("admin-password")
+            plan = make_plan(options.admin, password)
+            if options.command == "apply":
+                apply_plan(plan, options.admin, password)
+            print(json.dumps(asdict(plan) | {"differs": plan.differs}))
+        case "serve":
+            serve(options.workers)
+        case "ready":
+            ready(options.admin, options.timeout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that local AWS needs, and with `test` those of `make test`: system-packages.sh [test]
+# Nothing is started; says what it installs and why; does and says nothing when all is there.
+set -euo pipefail
+mode=${1:-}
+python=${PYTHON:-python3}
+export PATH=$PATH:/usr/sbin:/sbin
+
+# package:program:why
+wanted=(
+    podman:podman:'hosts, databases and functions run in containers'
+    runc:runc:'the runtime of the containers'
+    crun:crun:'the runtime of the containers, on machines with cgroup v2'
+    conmon:conmon:'watches the containers'
+    netavark:/usr/lib/podman/netavark:'the networks of the containers'
+    aardvark-dns:/usr/lib/podman/aardvark-dns:'belongs to netavark'
+    iptables:iptables:'netavark sets its rules with it'
+    nftables:nft:'security groups and public addresses'
+    uidmap:newuidmap:'podman asks for it'
+    mmdebstrap:mmdebstrap:'makes the image of the hosts'
+    zstd:zstd:'unpacks the packages of the hosts'
+    openssh-client:ssh:'the way into the hosts'
+    curl:curl:'asks the metrics endpoint'
+)
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    wanted+=(python3-venv:-:'makes the virtual environment')
+fi
+case $mode in
+    '') ;;
+    test)
+        wanted+=(
+            prometheus:promtool:'promtool checks the metrics'
+            shellcheck:shellcheck:'checks the scripts'
+        )
+        ;;
+    *)
+        echo "usage: ${0##*/} [test]" >&2
+        exit 2
+        ;;
+esac
+
+missing=() reasons=() programs=()
+for entry in "${wanted[@]}"; do
+    IFS=: read -r package program why <<<"$entry"
+    if ! command -v "$program" >/dev/null; then
+        missing+=("$package")
+        programs+=("${program##*/}")
+        reasons+=("$(printf '  %-16s %s' "$package" "$why")")
+    fi
+done
+((${#missing[@]})) || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "This machine has no apt. Install by hand what is missing, under whatever name it has here:" >&2
+    printf '%s\n' "${reasons[@]}" >&2
+    echo "The programs looked for: ${programs[*]}. Without mmdebstrap set LOCAL_AWS_BASE_IMAGE." >&2
+    exit 1
+fi
+
+echo "==> Debian packages"
+printf '%s\n' "${reasons[@]}"
+root=()
+if ((EUID)); then
+    command -v sudo >/dev/null || {
+        echo "Installing needs root, and there is no sudo: run '$0 $mode' as root." >&2
+        exit 1
+    }
+    root=(sudo)
+fi
+
+# Packages that start a service when they are installed (prometheus) shall not: apt asks this program.
+# A policy of the machine's own is left as it is.
+policy=/usr/sbin/policy-rc.d
+if [[ ! -e $policy ]]; then
+    trap '"${root[@]}" rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
+    "${root[@]}" chmod 755 "$policy"
+fi
+"${root[@]}" apt-get -qq update
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >/dev/null
