@@ -7,6 +7,7 @@ taken in whole (on disk when large), and the path is given both as it came and d
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import tempfile
 from typing import IO, TYPE_CHECKING, Any
@@ -169,6 +170,6 @@ def dechunk(stream: Any) -> tuple[IO[bytes], int]:
 
 def _chunk_size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip()
-    if not digits.isalnum():
+    if re.fullmatch(rb"[0-9A-Fa-f]+", digits) is None:
         raise ValueError(f"No chunk size: {line[:32]!r}")
     return int(digits, 16)

@@ -9,10 +9,12 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from football import config as configs
+from football import data
 from football.errors import BadInputError, TrainingError
+from football.tracking import check_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,25 +53,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(config_path: Path, data_directory: Path | None) -> None:
     """Check the cheap things first, then train."""
     config = configs.load(config_path)
-    # Each of these imports takes longer than all that comes before it.
-    from football import data, estimators  # noqa: PLC0415 -- a broken config is told at once
-
     path = data.locate(config.dataset.file_path, config_path, DATA, data_directory)
     table = data.load(path, config, config_path)
-    estimators.make(config, config_path)
-
-    from football.tracking import check_server  # noqa: PLC0415 -- as above
-
     check_server(os.environ)
     # Clients need not tell MLflow's makers what they do, and this program prints the address.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
-    from football import experiment  # noqa: PLC0415 -- as above
-    from mlflow import MlflowException  # noqa: PLC0415 -- as above
+    # Importing these takes seconds, which nobody should wait for to learn of a typing error.
+    from football import estimators, experiment  # noqa: PLC0415 -- see above
+    from mlflow import MlflowException  # noqa: PLC0415 -- see above
 
+    def make() -> Any:
+        return estimators.make(config, config_path)
+
+    make()
     try:
-        result = experiment.run(config, table, lambda: estimators.make(config, config_path))
+        result = experiment.run(config, table, make)
     except MlflowException as error:
         raise BadInputError(f"the tracking server does not take the run: {error}") from None
     uri = os.environ["MLFLOW_TRACKING_URI"].rstrip("/")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from local_aws.departures import (
     bucket_policy_conditions,
     debian_images,
+    ec2_tag_resource_types,
     http_api_conflicts,
     http_api_endpoint,
     http_api_stages,
+    instances_forgotten,
     s3_bytes_on_disk,
 )
 
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
 
 _ALL = (
     debian_images,
+    ec2_tag_resource_types,
     s3_bytes_on_disk,
     bucket_policy_conditions,
     http_api_conflicts,
     http_api_endpoint,
     http_api_stages,
+    instances_forgotten,
 )
 
 

@@ -207,13 +207,18 @@ def _build_host(settings: Settings, podman: Podman, recipe: Recipe, name: str) -
         )
     folder = settings.data_dir / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="image-", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(
+        prefix="image-", dir=folder, ignore_cleanup_errors=True
+    ) as scratch:
         archive = Path(scratch) / "root.tar"
         hook = Path(scratch) / "finish"
         hook.write_text(f"#!/bin/sh\n{recipe.finish}")
         hook.chmod(0o755)
         result = subprocess.run(
             [
+                # What it mounts is seen by nobody else and goes with it, however it ends.
+                *("setpriv", "--pdeathsig=KILL"),
+                *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
                 "mmdebstrap",
                 "--mode=root",
                 "--variant=minbase",
@@ -231,6 +236,7 @@ def _build_host(settings: Settings, podman: Podman, recipe: Recipe, name: str) -
                 "HOST_KEYS_UNIT": recipe.host_keys_unit,
                 "PACKAGE_LISTS_UNIT": recipe.package_lists_unit,
                 "LC_ALL": "C.UTF-8",
+                "TMPDIR": scratch,
             },
             stdin=subprocess.DEVNULL,
             capture_output=True,

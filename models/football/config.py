@@ -155,6 +155,7 @@ def _explain(error: Any) -> str:
     value = json.dumps(error["input"], ensure_ascii=False, default=str)
     if error["type"] == "value_error":
         return f"{name} is {value}: {error['ctx']['error']}; it must be {field.description}"
-    item = location[len(names) :]
-    where = f" (at {'.'.join(map(str, item))})" if item else ""
+    # What follows the item are the alternatives of its type, which no reader asked for.
+    item = location[len(names) : len(names) + 1]
+    where = f" (at {item[0]})" if item else ""
     return f"{name}{where} is {value}: it must be {field.description}"

@@ -1,7 +1,12 @@
-"""The table that an experiment learns from."""
+"""The table that an experiment learns from.
+
+It is read with Python's own means, so that a broken one is told at once: importing pandas takes
+longer than reading a league.
+"""
 
 from __future__ import annotations
 
+import csv
 import difflib
 import hashlib
 import math
@@ -9,37 +14,75 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
-from sklearn.model_selection import train_test_split
-
 from football.errors import BadInputError
 
 if TYPE_CHECKING:
     from football.config import Config, Training
 
+_FEWEST_TO_LEARN_FROM = 2
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """Matches: features of shape (matches, features), goals of shape (matches, 2).
+    """Matches by column, in the order of the file; `sha256` is the digest of that file."""
 
-    `sha256` is the digest of the file that they come from.
-    """
-
-    features: pd.DataFrame
-    goals: pd.DataFrame
+    features: dict[str, list[float]]
+    goals: dict[str, list[int]]
     sha256: str
 
+    def __len__(self) -> int:
+        """Return the number of matches."""
+        return len(next(iter(self.goals.values())))
 
-@dataclass(frozen=True)
-class Split:
-    """The matches to learn from and those to test with."""
 
-    train_features: pd.DataFrame
-    test_features: pd.DataFrame
-    train_goals: pd.DataFrame
-    test_goals: pd.DataFrame
+def locate(
+    file_path: str, config_path: Path, project_data: Path, data_directory: Path | None
+) -> Path:
+    """Find the table of a config.
+
+    Parameters
+    ----------
+    file_path
+        As the config names it.
+    config_path
+        The config. A table is looked for in the working directory, beside the config, and last in
+        `project_data`.
+    project_data
+        The project's own data.
+    data_directory
+        What the user named with --data-dir, if anything. It is then the only place to look, and
+        paths that are absolute or hold `..` may be used as long as they stay in it.
+
+    Raises
+    ------
+    BadInputError
+        If the file is in none of these places, or the path leads out of them.
+    """
+    field = f"{config_path}: dataset.file_path is {file_path!r}"
+    wanted = Path(file_path)
+    if data_directory is not None:
+        root = data_directory.resolve()
+        if not root.is_dir():
+            raise BadInputError(f"--data-dir: {data_directory} is no directory: name one that is")
+        if not (root / wanted).resolve().is_relative_to(root):
+            raise BadInputError(
+                f"{field}, which lies outside {root}: give --data-dir the directory it lies in"
+            )
+        places = [root]
+    elif wanted.is_absolute() or ".." in wanted.parts:
+        raise BadInputError(
+            f"{field}: a path that is absolute or holds .. needs the option --data-dir with the "
+            "directory it lies in"
+        )
+    else:
+        places = [Path.cwd(), config_path.resolve().parent, project_data]
+    for place in places:
+        if (place / wanted).is_file():
+            return place / wanted
+    looked = ", ".join(dict.fromkeys(str(place) for place in places))
+    raise BadInputError(
+        f"{field}, but there is no such file in {looked}: put it there or correct the path"
+    )
 
 
 def load(path: Path, config: Config, config_path: Path) -> Table:
@@ -48,145 +91,91 @@ def load(path: Path, config: Config, config_path: Path) -> Table:
     Parameters
     ----------
     path
-        The CSV file.
+        A CSV file with a header, in UTF-8.
     config
         What is wanted of it.
     config_path
-        Where the config stands, for messages.
+        The config, for messages.
 
     Raises
     ------
     BadInputError
-        If the file is no CSV, lacks a column, or holds something else than numbers in one.
+        If the file is no such table, lacks a column or a number, or is too small to be split.
     """
     dataset = config.dataset
     try:
         content = path.read_bytes()
-        frame = pd.read_csv(path)
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, pd.errors.ParserError) as error:
-        raise BadInputError(f"{path} is no CSV in UTF-8: {error}") from None
-    for field, columns in [("features", dataset.features), ("targets", dataset.targets)]:
-        for column in columns:
-            if column not in frame.columns:
-                near = difflib.get_close_matches(column, map(str, frame.columns), 1)
-                hint = near or [str(name) for name in frame.columns]
+    except UnicodeDecodeError as error:
+        raise BadInputError(f"{path} is not in UTF-8 ({error.reason}): convert it") from None
+    table = Table(
+        {name: [] for name in dataset.features},
+        {name: [] for name in dataset.targets},
+        hashlib.sha256(content).hexdigest(),
+    )
+    rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
+    try:
+        header = list(rows.fieldnames or [])
+        _check_columns(header, config, path, config_path)
+        for row in rows:
+            place = f"{path}, line {rows.line_num}"
+            for name, numbers in table.features.items():
+                numbers.append(_number(row[name], f"{place}: {name}"))
+            for name, goals in table.goals.items():
+                goals.append(_goals(row[name], f"{place}: {name}"))
+    except csv.Error as error:
+        raise BadInputError(f"{path} is no CSV: {error} in line {rows.line_num}") from None
+    _check_size(len(table), config.training, path)
+    return table
+
+
+def _check_columns(header: list[str], config: Config, path: Path, config_path: Path) -> None:
+    """See that the table has the columns that the config names, once each."""
+    dataset = config.dataset
+    for field, names in [("features", dataset.features), ("targets", dataset.targets)]:
+        for name in names:
+            if header.count(name) > 1:
+                raise BadInputError(f"{path} has two columns {name!r}: rename one")
+            if name not in header:
+                near = difflib.get_close_matches(name, header, 1) or header or ["(none)"]
                 raise BadInputError(
-                    f"{config_path}: dataset.{field} names {column!r}, which is no column of "
-                    f"{path}: did you mean {' or '.join(hint)}?"
+                    f"{config_path}: dataset.{field} names {name!r}, which is no column of {path}: "
+                    f"did you mean {' or '.join(near)}?"
                 )
-    for column in [*dataset.features, *dataset.targets]:
-        _check_numbers(frame[column], path)
-    for column in dataset.targets:
-        _check_counts(frame[column], path)
-    _check_size(len(frame), config.training, path)
-    return Table(
-        features=frame[dataset.features].astype(np.float64),
-        goals=frame[dataset.targets].astype(np.int64),
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
 
 
-def split(table: Table, training: Training) -> Split:
-    """Shuffle the matches and part them, as the seed says."""
-    parts = train_test_split(
-        table.features,
-        table.goals,
-        test_size=training.test_size,
-        random_state=training.random_state,
-    )
-    return Split(*parts)
-
-
-def locate(file_path: str, config_path: Path, data_directory: Path, own: Path | None) -> Path:
-    """Find the table of a config.
-
-    Parameters
-    ----------
-    file_path
-        As the config names it.
-    config_path
-        The config: beside it is the second place to look.
-    data_directory
-        The project's own data, the last place to look.
-    own
-        The directory that the user named with --data-dir, if any: then the only place, and paths
-        that are absolute or hold `..` may stay within it.
-
-    Raises
-    ------
-    BadInputError
-        If it is in none of these places, or leads out of them.
-    """
-    wanted = Path(file_path)
-    if own is not None:
-        root = own.resolve()
-        if not root.is_dir():
-            raise BadInputError(f"--data-dir: {own} is no directory")
-        found = (root / wanted).resolve()
-        if not found.is_relative_to(root):
-            raise BadInputError(
-                f"{config_path}: dataset.file_path is {file_path!r}, which lies outside {root}: "
-                "name a directory that holds it with --data-dir"
-            )
-        places = [root]
-    else:
-        if wanted.is_absolute() or ".." in wanted.parts:
-            raise BadInputError(
-                f"{config_path}: dataset.file_path is {file_path!r}: paths that are absolute or "
-                "hold .. need the option --data-dir with the directory that they lie in"
-            )
-        places = [Path.cwd(), config_path.resolve().parent, data_directory]
-    for place in places:
-        if (place / wanted).is_file():
-            return place / wanted
-    looked = ", ".join(dict.fromkeys(str(place) for place in places))
-    raise BadInputError(
-        f"{config_path}: dataset.file_path is {file_path!r}, which is no file in {looked}: "
-        "put it there or correct the path"
-    )
-
-
-def _check_numbers(column: pd.Series, path: Path) -> None:
-    """See that a column holds a finite number in every line."""
-    missing = column.isna()
-    if not missing.any():
-        if not is_numeric_dtype(column) or is_bool_dtype(column):
-            raise BadInputError(
-                f"{path}: column {column.name!r} holds {column.iloc[0]!r}, which is no number: "
-                "name columns of numbers"
-            )
-        missing = ~np.isfinite(column)
-    if missing.any():
-        count, line = int(missing.sum()), _line(missing)
+def _number(text: str | None, place: str) -> float:
+    """Read a finite number."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
         raise BadInputError(
-            f"{path}: column {column.name!r} lacks a number in {count} lines, first in line "
-            f"{line}: fill them in or delete these lines"
+            f"{place} is {text or ''!r}, but a number is needed: fill it in, delete the line, or "
+            "name columns that hold numbers"
         )
+    return number
 
 
-def _check_counts(column: pd.Series, path: Path) -> None:
-    """See that a column holds goals."""
-    wrong = (column < 0) | (column != column.round())
-    if wrong.any():
+def _goals(text: str | None, place: str) -> int:
+    """Read a number of goals."""
+    number = _number(text, place)
+    if number < 0 or not number.is_integer():
         raise BadInputError(
-            f"{path}: column {column.name!r} holds {column[wrong].iloc[0]} in line "
-            f"{_line(wrong)}, which is no number of goals: whole numbers from 0 are wanted"
+            f"{place} is {text!r}, but goals are whole numbers from 0: correct it, delete the "
+            "line, or name another target"
         )
+    return int(number)
 
 
 def _check_size(matches: int, training: Training, path: Path) -> None:
-    """See that there is something to learn from after the split."""
-    smallest = 2
-    test = math.ceil(matches * training.test_size)
-    if matches - test < smallest:
+    """See that there is something to learn from when the matches to test with are taken out."""
+    left = matches - math.ceil(matches * training.test_size)
+    if left < _FEWEST_TO_LEARN_FROM:
         raise BadInputError(
-            f"{path}: of its {matches} matches training.test_size {training.test_size} leaves "
-            f"{max(matches - test, 0)} to learn from: give more matches or a smaller test_size"
+            f"{path} has {matches} matches, of which training.test_size {training.test_size} "
+            f"leaves {left} to learn from: give more matches or a smaller test_size"
         )
-
-
-def _line(wrong: pd.Series) -> int:
-    """Return the first line of the file that is wrong; the header is line 1."""
-    return int(np.argmax(wrong.to_numpy())) + 2

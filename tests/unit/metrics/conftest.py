@@ -114,7 +114,7 @@ class Tracking:
 
     cluster: Cluster
     database: str
-    store: SqlAlchemyStore
+    store: Any  # MLflow's stores carry no types
 
     def run(
         self, experiment: str, metrics: dict[str, float], *, start: int = 1, name: str = "a run"
@@ -223,11 +223,17 @@ def cluster() -> Iterator[Cluster]:
             cluster.stop()
 
 
+def _open_store(url: str) -> Any:
+    """Open MLflow's own store, which makes its tables where they are missing."""
+    untyped: Any = SqlAlchemyStore
+    return untyped(url, "mlflow-artifacts:/")
+
+
 @pytest.fixture(scope="session")
 def template(cluster: Cluster) -> str:
     """Let MLflow make its tables in a database that others are copied from."""
     cluster.execute("CREATE DATABASE template_mlflow")
-    SqlAlchemyStore(cluster.url("template_mlflow"), "mlflow-artifacts:/").engine.dispose()
+    _open_store(cluster.url("template_mlflow")).engine.dispose()
     tables = "alembic_version, experiments, latest_metrics, runs"
     cluster.execute(f"GRANT SELECT ON {tables} TO mlflow_metrics", "template_mlflow")
     return "template_mlflow"
@@ -238,7 +244,7 @@ def tracking(cluster: Cluster, template: str) -> Iterator[Tracking]:
     """A database with MLflow's tables and the experiment that MLflow always makes."""
     name = f"mlflow_{uuid.uuid4().hex}"
     cluster.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    store = SqlAlchemyStore(cluster.url(name), "mlflow-artifacts:/")
+    store = _open_store(cluster.url(name))
     yield Tracking(cluster, name, store)
     store.engine.dispose()
     cluster.execute(f"DROP DATABASE {name} WITH (FORCE)")

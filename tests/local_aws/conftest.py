@@ -1,0 +1,103 @@
+"""A local AWS for the tests of local AWS itself."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import socket
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tests.conftest import LocalAws, started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROLE = "functions"
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """A running local AWS."""
+    yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port()))
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def http(aws: LocalAws) -> Iterator[requests.Session]:
+    """A plain HTTP client that trusts local AWS."""
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = str(aws.directory / "ca.pem")
+        yield session
+
+
+@pytest.fixture(scope="session")
+def network(aws: LocalAws) -> dict[str, Any]:
+    """A VPC with two subnets in two zones, and a security group."""
+    ec2 = aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.213.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone)["Subnet"]["SubnetId"]
+        for cidr, zone in (("10.213.1.0/24", "us-east-1a"), ("10.213.2.0/24", "us-east-1b"))
+    ]
+    group = ec2.create_security_group(GroupName="all", Description="all", VpcId=vpc)["GroupId"]
+    return {"vpc": vpc, "subnets": subnets, "group": group}
+
+
+@pytest.fixture(scope="session")
+def role(aws: LocalAws) -> str:
+    """The ARN of a role for functions."""
+    return aws.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")["Role"][
+        "Arn"
+    ]
+
+
+@pytest.fixture
+def make_function(aws: LocalAws, role: str) -> Iterator[Callable[..., Any]]:
+    """Create functions from source; they are deleted at the end of the test."""
+    client = aws.client("lambda")
+    names: list[str] = []
+
+    def make(source: str, **options: Any) -> Callable[..., Any]:
+        # Never the same twice: logs stay.
+        name = f"f{next(NUMBERS)}"
+        defaults = {"Runtime": "python3.13", "Handler": "code.handler", "Role": role}
+        client.create_function(
+            **(defaults | {"FunctionName": name, "Code": {"ZipFile": archive(source)}} | options)
+        )
+        names.append(name)
+
+        def call(event: Any = None, **how: Any) -> Any:
+            answer = client.invoke(FunctionName=name, Payload=json.dumps(event), **how)
+            answer["Payload"] = answer["Payload"].read()
+            return answer
+
+        call.name = name  # type: ignore[attr-defined]
+        return call
+
+    yield make
+    for name in names:
+        client.delete_function(FunctionName=name)
+
+
+def archive(source: str, name: str = "code.py") -> bytes:
+    """Return a zip with one module."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as opened:
+        member = zipfile.ZipInfo(name)
+        member.external_attr = 0o644 << 16
+        opened.writestr(member, source)
+    return content.getvalue()

@@ -1,0 +1,328 @@
+"""RDS: what is reported is a real server."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import pytest
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import LocalAws
+
+PASSWORD = "S3cret-pass'word"
+SECONDS = 60.0
+
+
+class Database:
+    """The instance under test."""
+
+    name = "metadata"
+
+    def __init__(self, aws: LocalAws) -> None:
+        self.aws = aws
+        self.client = aws.client("rds")
+
+    def describe(self) -> dict[str, Any]:
+        answer = self.client.describe_db_instances(DBInstanceIdentifier=self.name)
+        found: dict[str, Any] = answer["DBInstances"][0]
+        return found
+
+    def wait(self, status: str) -> dict[str, Any]:
+        deadline = time.monotonic() + SECONDS
+        while (found := self.describe())["DBInstanceStatus"] != status:
+            assert found["DBInstanceStatus"] != "failed"
+            assert time.monotonic() < deadline, found["DBInstanceStatus"]
+            time.sleep(0.1)
+        return found
+
+    def connect(
+        self,
+        password: str = PASSWORD,
+        user: str = "master",
+        mode: str = "verify-full",
+        database: str = "first",
+    ) -> Any:
+        endpoint = self.describe()["Endpoint"]
+        return psycopg2.connect(
+            host=endpoint["Address"],
+            port=endpoint["Port"],
+            user=user,
+            password=password,
+            dbname=database,
+            sslmode=mode,
+            sslrootcert=str(self.aws.directory / "rds-ca.pem"),
+            connect_timeout=5,
+        )
+
+    def ask(self, question: str, **how: Any) -> Any:
+        with self.connect(**how) as connection, connection.cursor() as cursor:
+            cursor.execute(question)
+            return cursor.fetchall() if cursor.description else None
+
+
+@pytest.fixture(scope="module")
+def prerequisites(aws: LocalAws, network: dict[str, Any]) -> dict[str, Any]:
+    client = aws.client("rds")
+    client.create_db_subnet_group(
+        DBSubnetGroupName="private",
+        DBSubnetGroupDescription="private",
+        SubnetIds=network["subnets"],
+    )
+    client.create_db_parameter_group(
+        DBParameterGroupName="parameters",
+        DBParameterGroupFamily="postgres17",
+        Description="parameters",
+    )
+    client.modify_db_parameter_group(
+        DBParameterGroupName="parameters",
+        Parameters=[
+            {
+                "ParameterName": name,
+                "ParameterValue": value,
+                "ApplyMethod": "pending-reboot",
+            }
+            for name, value in (("rds.force_ssl", "1"), ("max_connections", "37"))
+        ],
+    )
+    return {
+        "DBInstanceIdentifier": Database.name,
+        "DBInstanceClass": "db.t4g.micro",
+        "Engine": "postgres",
+        "EngineVersion": "17",
+        "AllocatedStorage": 20,
+        "StorageType": "gp3",
+        "StorageEncrypted": True,
+        "MasterUsername": "master",
+        "MasterUserPassword": PASSWORD,
+        "DBName": "first",
+        "DBSubnetGroupName": "private",
+        "DBParameterGroupName": "parameters",
+        "VpcSecurityGroupIds": [network["group"]],
+        "PubliclyAccessible": False,
+    }
+
+
+@pytest.fixture(scope="module")
+def database(aws: LocalAws, prerequisites: dict[str, Any]) -> Iterator[Database]:
+    made = Database(aws)
+    created = made.client.create_db_instance(**prerequisites)["DBInstance"]
+    assert created["DBInstanceStatus"] == "creating"
+    assert "Endpoint" not in created
+    made.wait("available")
+    yield made
+    made.client.delete_db_instance(DBInstanceIdentifier=made.name, SkipFinalSnapshot=True)
+    made.client.get_waiter("db_instance_deleted").wait(
+        DBInstanceIdentifier=made.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    assert list((aws.directory / "rds").iterdir()) == []
+    assert aws.client("ec2").describe_network_interfaces()["NetworkInterfaces"] == []
+
+
+def test_server_of_the_asked_version_answers_under_the_reported_address(
+    database: Database,
+) -> None:
+    described = database.describe()
+    assert described["EngineVersion"].startswith("17.")
+    assert described["Endpoint"]["Address"].startswith("10.213.1.")
+    ((version,),) = database.ask("SHOW server_version")
+    assert version.startswith("17.")
+
+
+def test_master_is_no_superuser_but_owns_its_database(database: Database) -> None:
+    rights = database.ask(
+        "SELECT rolsuper, rolcreatedb, rolcreaterole, pg_has_role('rds_superuser', 'member') "
+        "FROM pg_roles WHERE rolname = current_user"
+    )
+    assert rights == [(False, True, True, True)]
+    owners = database.ask("SELECT datname, pg_get_userbyid(datdba) FROM pg_database")
+    assert dict(owners)["first"] == "master"
+    assert dict(owners)["template1"] == "rdsadmin"
+
+
+def test_master_may_make_roles_databases_and_tables(database: Database) -> None:
+    connection = database.connect()
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute("CREATE ROLE reader LOGIN PASSWORD 'reader-password'")
+    cursor.execute("CREATE DATABASE second")
+    cursor.execute("CREATE TABLE seen (x int); GRANT SELECT ON seen TO reader")
+    connection.close()
+    assert database.ask("SELECT * FROM seen", user="reader", password="reader-password") == []
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"mode": "disable"}, "no encryption"),
+        ({"password": "wrong"}, "password authentication failed"),
+        ({"user": "rdsadmin"}, "rejects connection"),
+    ],
+)
+def test_connection_is_refused(database: Database, how: dict[str, str], reason: str) -> None:
+    with pytest.raises(psycopg2.OperationalError, match=reason):
+        database.connect(**how)
+
+
+def test_parameters_of_the_group_are_in_force(database: Database) -> None:
+    assert database.ask("SHOW max_connections") == [("37",)]
+    assert database.ask("SHOW shared_buffers") == [("256MB",)]
+
+
+def test_dynamic_parameter_counts_at_once(database: Database) -> None:
+    def force(value: str) -> None:
+        database.client.modify_db_parameter_group(
+            DBParameterGroupName="parameters",
+            Parameters=[
+                {
+                    "ParameterName": "rds.force_ssl",
+                    "ParameterValue": value,
+                    "ApplyMethod": "immediate",
+                }
+            ],
+        )
+
+    force("0")
+    try:
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                database.connect(mode="disable").close()
+                break
+            except psycopg2.OperationalError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+    finally:
+        force("1")
+
+
+def test_every_parameter_of_the_engine_is_listed(database: Database) -> None:
+    listed = {
+        found["ParameterName"]: found
+        for found in database.client.get_paginator("describe_db_parameters")
+        .paginate(DBParameterGroupName="parameters")
+        .build_full_result()["Parameters"]
+    }
+    assert listed["max_connections"]["ParameterValue"] == "37"
+    assert listed["max_connections"]["ApplyType"] == "static"
+    assert listed["work_mem"]["IsModifiable"]
+    assert not listed["fsync"]["IsModifiable"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "method", "reason"),
+    [
+        ("no_such_thing", "1", "immediate", "Could not find parameter"),
+        ("fsync", "0", "immediate", "cannot be modified"),
+        ("max_connections", "many", "pending-reboot", "Invalid parameter value"),
+        ("max_connections", "50", "immediate", "static parameter"),
+    ],
+)
+def test_senseless_parameter_is_refused(
+    database: Database, name: str, value: str, method: str, reason: str
+) -> None:
+    with pytest.raises(ClientError, match=reason):
+        database.client.modify_db_parameter_group(
+            DBParameterGroupName="parameters",
+            Parameters=[{"ParameterName": name, "ParameterValue": value, "ApplyMethod": method}],
+        )
+
+
+def test_unknown_parameter_group_is_an_error(aws: LocalAws) -> None:
+    with pytest.raises(ClientError, match="DBParameterGroupNotFound"):
+        aws.client("rds").describe_db_parameter_groups(DBParameterGroupName="unknown")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"EngineVersion": "99.1"}, "Cannot find version 99.1 for postgres"),
+        ({"Engine": "mysql"}, "InvalidParameterValue"),
+        ({"DBSubnetGroupName": "unknown"}, "DBSubnetGroupNotFoundFault"),
+        ({"DBParameterGroupName": "unknown"}, "DBParameterGroupNotFound"),
+        ({"MasterUserPassword": "short"}, "shorter than 8"),
+        ({"MasterUserPassword": "with space and more"}, "not a valid password"),
+        ({"MasterUsername": "admin"}, "reserved word"),
+        ({"DBInstanceIdentifier": Database.name}, "DBInstanceAlreadyExists"),
+    ],
+)
+def test_senseless_instance_is_refused(
+    database: Database, prerequisites: dict[str, Any], wrong: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(ClientError, match=reason):
+        database.client.create_db_instance(
+            **(prerequisites | {"DBInstanceIdentifier": "senseless"} | wrong)
+        )
+    names = [
+        found["DBInstanceIdentifier"]
+        for found in database.client.describe_db_instances()["DBInstances"]
+    ]
+    assert names == [Database.name]
+
+
+def test_gp3_reports_its_speed(database: Database) -> None:
+    described = database.describe()
+    assert (described["Iops"], described["StorageThroughput"]) == (3000, 125)
+
+
+def test_authorities_and_versions_are_described(database: Database) -> None:
+    certificates = database.client.describe_certificates()["Certificates"]
+    names = {found["CertificateIdentifier"] for found in certificates}
+    assert database.describe()["CACertificateIdentifier"] in names
+    versions = database.client.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"]
+    assert database.describe()["EngineVersion"] in {found["EngineVersion"] for found in versions}
+
+
+def test_password_is_changed_for_real(database: Database) -> None:
+    def change(password: str) -> None:
+        database.client.modify_db_instance(
+            DBInstanceIdentifier=Database.name, MasterUserPassword=password, ApplyImmediately=True
+        )
+
+    change("an0ther-password")
+    try:
+        database.connect(password="an0ther-password").close()
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            database.connect()
+    finally:
+        change(PASSWORD)
+
+
+def test_deletion_protection_holds(database: Database) -> None:
+    def protect(value: bool) -> None:  # noqa: FBT001 - as the API has it
+        database.client.modify_db_instance(
+            DBInstanceIdentifier=Database.name, DeletionProtection=value, ApplyImmediately=True
+        )
+
+    protect(True)  # noqa: FBT003 - see above
+    with pytest.raises(ClientError, match="protected"):
+        database.client.delete_db_instance(
+            DBInstanceIdentifier=Database.name, SkipFinalSnapshot=True
+        )
+    protect(False)  # noqa: FBT003 - see above
+
+
+def test_data_survive_stop_start_and_reboot(database: Database) -> None:
+    database.ask("CREATE TABLE kept AS SELECT 1 AS x")
+    address = database.describe()["Endpoint"]["Address"]
+    database.client.stop_db_instance(DBInstanceIdentifier=Database.name)
+    database.wait("stopped")
+    with pytest.raises(psycopg2.OperationalError):
+        database.connect()
+    with pytest.raises(ClientError, match="InvalidDBInstanceState"):
+        database.client.reboot_db_instance(DBInstanceIdentifier=Database.name)
+    database.client.start_db_instance(DBInstanceIdentifier=Database.name)
+    database.wait("available")
+    database.client.reboot_db_instance(DBInstanceIdentifier=Database.name)
+    assert database.wait("available")["Endpoint"]["Address"] == address
+    assert database.ask("SELECT x FROM kept") == [(1,)]
+
+
+def test_address_is_taken_in_the_subnet(database: Database, aws: LocalAws) -> None:
+    (interface,) = aws.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
+    assert interface["PrivateIpAddress"] == database.describe()["Endpoint"]["Address"]
+    assert interface["Description"] == "RDSNetworkInterface"

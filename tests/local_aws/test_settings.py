@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local_aws.errors import LocalAwsError
+from local_aws.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DIR", "PORT", "BASE_IMAGE", "RDS_SECONDS"):
+        monkeypatch.delenv(f"LOCAL_AWS_{name}", raising=False)
+
+
+def test_without_variables_everything_lies_in_the_working_directory() -> None:
+    settings = Settings.from_environment()
+    assert settings.data_dir == Path.cwd() / ".local-aws"
+    assert settings.endpoint == "https://127.0.0.1:5566"
+    assert settings.base_image is None
+
+
+def test_variables_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOCAL_AWS_DIR", str(tmp_path))
+    monkeypatch.setenv("LOCAL_AWS_PORT", "6000")
+    monkeypatch.setenv("LOCAL_AWS_RDS_SECONDS", "1.5")
+    settings = Settings.from_environment()
+    assert (settings.data_dir, settings.port, settings.rds_seconds) == (tmp_path, 6000, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOCAL_AWS_PORT", "http"),
+        ("LOCAL_AWS_PORT", "0"),
+        ("LOCAL_AWS_PORT", "65536"),
+        ("LOCAL_AWS_RDS_SECONDS", "-1"),
+        ("LOCAL_AWS_RDS_SECONDS", "nan"),
+        ("LOCAL_AWS_RDS_SECONDS", "soon"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(LocalAwsError, match=f"{name}={value}"):
+        Settings.from_environment()

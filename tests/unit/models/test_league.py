@@ -1,0 +1,57 @@
+"""The league follows the law that it states."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from football import league
+
+COMMITTED = Path(__file__).resolve().parents[3] / "models/data/partidos.csv"
+
+
+def test_committed_table_is_what_the_generator_writes(tmp_path: Path) -> None:
+    count = league.write(league.play(), tmp_path / "partidos.csv")
+
+    assert count == 1900
+    assert (tmp_path / "partidos.csv").read_bytes() == COMMITTED.read_bytes()
+
+
+def test_another_seed_gives_another_league() -> None:
+    assert list(league.play(1, 4, seed=1)) != list(league.play(1, 4, seed=2))
+
+
+@pytest.mark.parametrize("teams", [2, 4, 20])
+def test_everyone_plays_everyone_at_home_and_away_and_once_a_round(teams: int) -> None:
+    matches = list(league.play(seasons=1, teams=teams))
+    pairs = Counter((match.equipo_local, match.equipo_visitante) for match in matches)
+    rounds = Counter(
+        (match.jornada, team)
+        for match in matches
+        for team in (match.equipo_local, match.equipo_visitante)
+    )
+
+    assert len(pairs) == teams * (teams - 1)
+    assert set(pairs.values()) == set(rounds.values()) == {1}
+
+
+def test_goals_have_the_stated_means_and_deviate_as_poisson_says() -> None:
+    matches = list(league.play(seasons=30))
+    means = [league.expected_goals(m.rating_local, m.rating_visitante) for m in matches]
+    for side, goals in enumerate(
+        ([m.goles_local for m in matches], [m.goles_visitante for m in matches])
+    ):
+        expected = sum(mean[side] for mean in means)
+        assert abs(sum(goals) - expected) < 4 * math.sqrt(expected)
+        squares = sum(
+            (g - mean[side]) ** 2 / mean[side] for g, mean in zip(goals, means, strict=True)
+        )
+        assert squares / len(goals) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("teams", [0, 1, 3])
+def test_odd_number_of_teams_is_refused(teams: int) -> None:
+    with pytest.raises(ValueError, match="even number"):
+        next(league.play(teams=teams))
