@@ -81,7 +81,7 @@ provisioning: system-test $(VENV)/.test ## create, repeat and delete against loc
 .PHONY: molecule
 molecule: system-test $(VENV)/.test ## the roles of the host, on a host of their own
 	$(ROOT) $(BIN)/python -m local_aws image
-	scripts/molecule.sh mlflow
+	$(ROOT) env "PATH=$$PATH" scripts/molecule.sh mlflow
 
 .PHONY: e2e
 e2e: system-test $(VENV)/.test ## what a user does, from make up to make down

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from typing import TYPE_CHECKING
 
 from local_aws import __version__, certificates
@@ -48,8 +49,12 @@ class Application:
         podman = Podman(settings)
         departures.apply(settings)
         ec2.apply(settings, podman)
-        rds.apply(settings, podman)
-        self._gateway = http_api.Gateway(settings, functions.apply(settings, podman))
+        databases = rds.apply(settings, podman)
+        self._functions = functions.apply(settings, podman)
+        self._gateway = http_api.Gateway(settings, self._functions)
+        for part in (databases, self._functions):
+            # So that the first request need not wait.
+            threading.Thread(target=part.warm_up, daemon=True).start()
         self._aws: WSGIApplication = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -65,6 +70,7 @@ class Application:
     def close(self) -> None:
         """End what runs beside the requests."""
         self._gateway.close()
+        self._functions.close()
 
     def _local(
         self, path: str, environ: WSGIEnvironment, start_response: StartResponse

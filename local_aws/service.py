@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from local_aws import certificates, profile
 from local_aws.errors import LocalAwsError
 from local_aws.machine import images, ports
-from local_aws.machine.podman import Podman
+from local_aws.machine.podman import Podman, PodmanError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,7 +228,13 @@ def _end(settings: Settings, pid: int) -> None:
 
 def _clean(settings: Settings) -> None:
     """Remove containers, networks, firewall rules and files; needs no server."""
-    Podman(settings).remove_all()
+    podman = Podman(settings)
+    try:
+        podman.remove_all()
+    except PodmanError:
+        # podman stumbles over a container that ends by itself meanwhile, once: the functions' do
+        # so when their server is gone.
+        podman.remove_all()
     ports.remove(settings)
     for path in settings.data_dir.iterdir():
         if path.name in KEPT:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,4 +92,6 @@ def table_of(metrics: Mapping[str, float]) -> str:
 
 
 if __name__ == "__main__":
+    # Who is told to end ends the run as well, as at Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

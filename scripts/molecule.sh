@@ -4,7 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 project=$PWD
 
-eval "$(python -m local_aws env)"
+# Written by local AWS where podman needs it on this machine.
+configuration=${LOCAL_AWS_DIR:-$project/.local-aws}/containers.conf
+if [ -e "$configuration" ]; then
+    export CONTAINERS_CONF=${CONTAINERS_CONF:-$configuration}
+fi
 for role in "$@"; do
     cd "$project/roles/$role"
     molecule test --all

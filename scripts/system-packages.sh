@@ -4,7 +4,8 @@
 set -euo pipefail
 mode=${1:-}
 python=${PYTHON:-python3}
-export PATH=$PATH:/usr/sbin:/sbin
+# Where programs lie that no one calls by hand, under Debian's and under others' names.
+export PATH=$PATH:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman
 
 # package:program:why
 wanted=(
@@ -12,8 +13,8 @@ wanted=(
     runc:runc:'the runtime of the containers'
     crun:crun:'the runtime of the containers, on machines with cgroup v2'
     conmon:conmon:'watches the containers'
-    netavark:/usr/lib/podman/netavark:'the networks of the containers'
-    aardvark-dns:/usr/lib/podman/aardvark-dns:'belongs to netavark'
+    netavark:netavark:'the networks of the containers'
+    aardvark-dns:aardvark-dns:'belongs to netavark'
     iptables:iptables:'netavark sets its rules with it'
     nftables:nft:'security groups and public addresses'
     uidmap:newuidmap:'podman asks for it'
@@ -44,7 +45,7 @@ for entry in "${wanted[@]}"; do
     IFS=: read -r package program why <<<"$entry"
     if ! command -v "$program" >/dev/null; then
         missing+=("$package")
-        programs+=("${program##*/}")
+        programs+=("$program")
         reasons+=("$(printf '  %-16s %s' "$package" "$why")")
     fi
 done
@@ -78,3 +79,7 @@ if [[ ! -e $policy ]]; then
 fi
 "${root[@]}" apt-get -qq update
 "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >/dev/null
+if [[ " ${missing[*]} " == *" prometheus "* ]]; then
+    # Only its promtool is wanted: no server at the next start of the machine either.
+    "${root[@]}" systemctl --quiet disable prometheus.service
+fi

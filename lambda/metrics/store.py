@@ -66,7 +66,7 @@ class Database:
     user: str
     password: str
     ca_file: str
-    timeout: float = 1.8
+    timeout: float
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Database:
@@ -77,7 +77,7 @@ class Database:
         KeyError
             If one is missing.
         ValueError
-            If the port is no number.
+            If the port or the time is no number.
         """
         return cls(
             host=environment["DATABASE_HOST"],
@@ -86,6 +86,7 @@ class Database:
             user=environment["DATABASE_USER"],
             password=environment["DATABASE_PASSWORD"],
             ca_file=environment["DATABASE_SSLROOTCERT"],
+            timeout=float(environment.get("DATABASE_TIMEOUT_SECONDS", "1.8")),
         )
 
 

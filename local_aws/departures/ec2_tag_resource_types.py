@@ -1,7 +1,7 @@
 """DescribeTags names addresses and NAT gateways as AWS names them.
 
-moto calls their resource types after its own prefixes (``vpc-elastic-ip``, ``nat-gateway``). AWS calls
-them ``elastic-ip`` and ``natgateway``; who asks for the tags of an address filters by that name.
+moto calls their resource types after its own prefixes (``vpc-elastic-ip``, ``nat-gateway``). AWS
+calls them ``elastic-ip`` and ``natgateway``; who asks for the tags of an address filters by that.
 """
 
 from __future__ import annotations

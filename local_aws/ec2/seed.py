@@ -81,6 +81,8 @@ def _cloud_init(identity: Identity) -> dict[str, File]:
         # Address, routes and resolver are podman's; apt's sources the image's.
         "network": {"config": "disabled"},
         "apt": {"preserve_sources_list": True},
+        # Debian 12's default would have to be generated first.
+        "locale": "C.UTF-8",
         "system_info": {
             "distro": "debian",
             "default_user": {
@@ -130,6 +132,11 @@ ExecStart=/usr/sbin/ip address replace {METADATA_ADDRESS}/32 dev lo
         f"{UNITS}/sysinit.target.d/local-aws.conf": """\
 [Unit]
 Wants=local-aws-trust.service local-aws-address.service
+""",
+        # The kernel's messages are the control machine's.
+        "/etc/systemd/journald.conf.d/local-aws.conf": """\
+[Journal]
+ReadKMsg=no
 """,
         f"{UNITS}/sockets.target.d/local-aws.conf": """\
 [Unit]

@@ -91,6 +91,10 @@ class Functions:
         """Do what the first invocation need not wait for."""
         self._task(function)
         self._layers(function)
+        self.warm_up()
+
+    def warm_up(self) -> None:
+        """Look at the image and lay out the runtime."""
         _ = self._image, self._runtime
 
     def retire(self, function_name: str, *, wait: bool) -> None:
@@ -293,14 +297,25 @@ class Functions:
             threading.Thread(target=self._remove, args=(instances,), daemon=True).start()
 
     def _remove(self, instances: list[Instance]) -> None:
+        """Remove containers and what they had; they are killed, not asked."""
         if not instances:
             return
+        names = [instance.name for instance in instances]
+        remove = ("rm", "--force", "--time=0", "--ignore", *names)
+        # podman stumbles over a container that ends by itself meanwhile, once.
+        if self._podman.run(*remove, check=False).returncode:
+            self._podman.run(*remove)
         for instance in instances:
             instance.close()
-        names = [instance.name for instance in instances]
-        self._podman.run("rm", "--force", "--time=0", "--ignore", *names)
-        for instance in instances:
             instance.forget()
+
+    def close(self) -> None:
+        """End every instance."""
+        with self._changed:
+            pools, self._pools = list(self._pools.values()), {}
+            for pool in pools:
+                pool.retired = True
+        self._remove([instance for pool in pools for instance in pool.idle])
 
 
 def check_runtime(runtime: str | None, architectures: list[str]) -> str | None:

@@ -60,6 +60,10 @@ class Instances:
         ).stdout
         return parameters.catalogue(described)
 
+    def warm_up(self) -> None:
+        """Ask PostgreSQL for its parameters."""
+        _ = self.catalogue
+
     def address(self, instance: Any) -> str | None:
         """Return the address of an instance, once it has one to tell."""
         server = self._servers.get(instance.arn)

@@ -18,9 +18,9 @@ KEY = "lah-key"
 IMAGE = "ami-0d13a26b1013a0001"
 
 
-def wait_until(holds: Callable[[], Any]) -> Any:
+def wait_until(holds: Callable[[], Any], seconds: float = SECONDS) -> Any:
     """Wait for a condition and return what made it true."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while not (found := holds()):
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.1)
@@ -129,6 +129,7 @@ class Host:
             ],
             input=data,
             capture_output=True,
+            timeout=SECONDS,
             check=False,
         )
         if check:
@@ -138,10 +139,12 @@ class Host:
     def serve(self, port: int) -> None:
         """Let the host answer HTTP on a port."""
         self.run(
-            f"sudo systemd-run --quiet --unit=serve-{port} --property=WorkingDirectory=/var/empty "
-            f"python3 -m http.server {port} || true; "
-            f"until curl --silent --fail --output /dev/null http://127.0.0.1:{port}/; do "
-            "sleep 0.1; done"
+            f"systemctl is-active --quiet serve-{port} || sudo systemd-run --quiet "
+            f"--unit=serve-{port} --property=WorkingDirectory=/srv python3 -m http.server {port}"
+        )
+        self.run(
+            "curl --silent --show-error --fail --output /dev/null --retry 50 --retry-delay 1 "
+            f"--retry-connrefused http://127.0.0.1:{port}/"
         )
 
     def metadata(self, path: str) -> str:

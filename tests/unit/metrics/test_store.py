@@ -173,6 +173,15 @@ def test_database_that_accepts_and_says_nothing_is_given_up_in_two_seconds(
     assert 1 < time.monotonic() - started < 2
 
 
+def test_time_for_an_answer_can_be_set(
+    tracking: Tracking, opened: Callable[[dict[str, str]], Store]
+) -> None:
+    store = opened(tracking.settings | {"DATABASE_TIMEOUT_SECONDS": "0"})
+
+    with pytest.raises(UnavailableError, match="in time"):
+        store.latest()
+
+
 def test_database_that_freezes_is_given_up_in_two_seconds(store: Store, tracking: Tracking) -> None:
     store.latest()
     [(pid,)] = tracking.cluster.execute(

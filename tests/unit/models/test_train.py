@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -283,3 +285,36 @@ def test_script_runs_from_anywhere(server: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("tracking")
+def test_interrupted_script_leaves_no_running_run(
+    configure: Callable[[dict[str, Any]], Path], ending: signal.Signals
+) -> None:
+    name = f"ended by {ending.name}"
+    config = configure({"parameters": {"n_estimators": 200_000}, "run_name": name})
+
+    def mine() -> list[Run]:
+        return [run for run in runs() if run.info.run_name == name]
+
+    with subprocess.Popen(
+        [sys.executable, MODELS / "train.py", config],
+        stderr=subprocess.PIPE,
+        # A shell may have its background jobs ignore it, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 -- no threads here
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not mine():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(ending)
+        _, errors = process.communicate(timeout=60)
+
+    [run] = mine()
+    assert process.returncode == train.INTERRUPTED
+    assert errors.decode().splitlines()[-1] == "interrupted"
+    assert b"Traceback" not in errors
+    assert run.info.status == "KILLED"
+    assert run.data.tags["error"] == "interrupted"
