@@ -87,6 +87,8 @@ class _Ec2:
 
         def with_hosts(backend: Any, *args: Any, **kwargs: Any) -> Any:
             reservation = run_instances(backend, *args, **kwargs)
+            for instance in reservation.instances:
+                _own_interfaces(instance, kwargs.get("nics") or [])
             try:
                 for instance in reservation.instances:
                     networks.ensure(self._podman, backend.get_vpc(instance.vpc_id))
@@ -96,21 +98,12 @@ class _Ec2:
                 del backend.reservations[reservation.id]
                 raise EC2ClientError("InvalidVpcRange", str(error)) from error
             for instance in reservation.instances:
-                self._adopt(instance, kwargs.get("nics") or [])
+                self._adopt(instance)
             return reservation
 
         replace(EC2Backend, "run_instances", with_hosts)
 
-    def _adopt(self, instance: Any, interfaces: list[dict[str, Any]]) -> None:
-        brought = {nic.get("NetworkInterfaceId") for nic in interfaces}
-        kept = {
-            int(nic.get("DeviceIndex", 0))
-            for nic in interfaces
-            if str(nic.get("DeleteOnTermination")).lower() == "false"
-        }
-        for index, nic in instance.nics.items():
-            # An interface that was made for an instance goes with it unless told otherwise.
-            nic.delete_on_termination = nic.id not in brought and index not in kept
+    def _adopt(self, instance: Any) -> None:
         host = Host(
             self._settings,
             self._podman,
@@ -229,6 +222,18 @@ class _Ec2:
                 if name is not None:
                     self._bridges[vpc_id] = name
         yield from self._bridges.values()
+
+
+def _own_interfaces(instance: Any, requested: list[dict[str, Any]]) -> None:
+    """Let an interface that was made for an instance go with it, unless told otherwise."""
+    brought = {nic.get("NetworkInterfaceId") for nic in requested}
+    kept = {
+        int(nic.get("DeviceIndex", 0))
+        for nic in requested
+        if str(nic.get("DeleteOnTermination")).lower() == "false"
+    }
+    for index, nic in instance.nics.items():
+        nic.delete_on_termination = nic.id not in brought and index not in kept
 
 
 def _incorrect_state(instance: Any, done: str) -> EC2ClientError:

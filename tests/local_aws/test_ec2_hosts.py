@@ -374,6 +374,12 @@ def test_network_that_the_machine_cannot_have_is_refused_before_an_instance_exis
             ImageId="ami-0d13a26b1013a0001", MinCount=1, MaxCount=1, SubnetId=subnet, KeyName=KEY
         )
     assert len(ec2.describe_instances()["Reservations"]) == before
+    assert (
+        ec2.describe_network_interfaces(Filters=[{"Name": "vpc-id", "Values": [vpc]}])[
+            "NetworkInterfaces"
+        ]
+        == []
+    )
     ec2.delete_subnet(SubnetId=subnet)
     ec2.delete_vpc(VpcId=vpc)
 

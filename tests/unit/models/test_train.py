@@ -218,7 +218,7 @@ def start(config: Path, directory: Path, **environment: str) -> subprocess.Compl
         text=True,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -304,13 +304,13 @@ def test_interrupted_script_leaves_no_running_run(
         # A shell may have its background jobs ignore it, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509 -- no threads here
     ) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not mine():
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.2)
         process.send_signal(ending)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
 
     [run] = mine()
     assert process.returncode == train.INTERRUPTED
