@@ -14,7 +14,8 @@ export LOCAL_AWS_DIR ?= $(CURDIR)/.local-aws
 VENV := .venv
 BIN := $(VENV)/bin
 # Local AWS makes hosts and networks, so it runs as root.
-ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=LOCAL_AWS_PORT,LOCAL_AWS_DIR)
+PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(PASSED))
 OUTPUTS := .deploy/$(DEPLOYMENT)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_PYTHON_DOWNLOADS := never

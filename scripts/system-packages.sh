@@ -30,6 +30,7 @@ case $mode in
     '') ;;
     test)
         wanted+=(
+            postgresql:pg_ctlcluster:'a database for the tests of the function'
             prometheus:promtool:'promtool checks the metrics'
             shellcheck:shellcheck:'checks the scripts'
         )

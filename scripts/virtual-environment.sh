@@ -19,4 +19,5 @@ fi
 echo "==> Packages of ${*##*/}"
 locks=()
 for lock in "$@"; do locks+=(--requirement "$lock"); done
-"$directory/bin/uv" pip install --quiet --python "$directory/bin/python" --require-hashes "${locks[@]}"
+# Compiled at once: every task of a playbook starts an interpreter, and some machines forbid it to keep bytecode.
+"$directory/bin/uv" pip install --quiet --compile-bytecode --python "$directory/bin/python" --require-hashes "${locks[@]}"

@@ -3,25 +3,35 @@
 moto keeps objects below 5 MB in memory, and larger ones in temporary files that stay open as long
 as the object exists: a bucket with many artifacts exhausts memory and then the file descriptors.
 Here each version of an object, and each part of an upload, is one file that is open only while it
-is read or written, and that goes when moto lets go of the object.
+is read or written, and that goes when moto lets go of the object. GetObject reads no more of it
+than was asked for (moto reads all for each range), and sends it piece by piece.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import types
 import uuid
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import moto.s3.models as moto_s3
+from moto.s3.responses import S3Response
 
 from local_aws.patching import replace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from local_aws.settings import Settings
+
+
+PIECE_BYTES = 1 << 20
+# Set while an object is read for its content to be sent.
+_SLICES: ContextVar[bool] = ContextVar("slices", default=False)
 
 
 class ObjectFile:
@@ -78,10 +88,41 @@ class ObjectFile:
             if content.users == 0:
                 content.path.unlink(missing_ok=True)
 
+    def slices(self) -> Slices:
+        """Return the content, to be read in parts."""
+        if self._content is None:
+            raise ValueError("I/O operation on closed file.")
+        return Slices(self._content.path)
+
     def _open(self, mode: str) -> IO[bytes]:
         if self._content is None:
             raise ValueError("I/O operation on closed file.")
         return cast("IO[bytes]", self._content.path.open(mode))
+
+
+class Slices:
+    """The content of a file, read when it is sliced or iterated over; stands for bytes."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file: it can be read on when the object is deleted meanwhile."""
+        self._file = path.open("rb")
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    def __len__(self) -> int:
+        """Return the size in bytes."""
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        """Read a part."""
+        start, stop, _ = part.indices(self._size)
+        self._file.seek(start)
+        return self._file.read(max(0, stop - start))
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Read it piece by piece."""
+        self._file.seek(0)
+        while piece := self._file.read(PIECE_BYTES):
+            yield piece
 
 
 @dataclass
@@ -102,6 +143,25 @@ def apply(settings: Settings) -> None:
     # moto copies objects when it lists them, each with all its bytes.
     replace(moto_s3.FakeKey, "__getstate__", _state_of)
     replace(moto_s3.FakeKey, "__setstate__", _set_state)
+    _patch_reading()
+
+
+def _patch_reading() -> None:
+    get_object = S3Response.get_object
+    value: Any = moto_s3.FakeKey.value
+
+    def read(key: Any) -> Any:
+        return key._value_buffer.slices() if _SLICES.get() else value.fget(key)  # noqa: SLF001 - as above
+
+    def get_slices(self: S3Response) -> Any:
+        token = _SLICES.set(True)
+        try:
+            return get_object(self)
+        finally:
+            _SLICES.reset(token)
+
+    replace(moto_s3.FakeKey, "value", property(read, value.fset))
+    replace(S3Response, "get_object", get_slices)
 
 
 def _state_of(key: Any) -> dict[str, Any]:

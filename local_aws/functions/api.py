@@ -24,6 +24,7 @@ from moto.awslambda.models import LambdaBackend, LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.ec2.models import ec2_backends
 
+from local_aws.errors import LocalAwsError
 from local_aws.functions import code
 from local_aws.functions.pools import Functions, ThrottledError, check_runtime
 from local_aws.patching import replace
@@ -54,6 +55,13 @@ class _TooManyRequestsError(LambdaClientError):
 
     def __init__(self) -> None:
         super().__init__("TooManyRequestsException", "Rate Exceeded.")
+
+
+class _ServiceError(LambdaClientError):
+    code = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__("ServiceException", message)
 
 
 def apply(settings: Settings, podman: Podman) -> Functions:
@@ -90,6 +98,8 @@ def _patch_invocation(functions: Functions) -> None:
             outcome = functions.invoke(function, event)
         except ThrottledError:
             raise _TooManyRequestsError from None
+        except LocalAwsError as error:
+            raise _ServiceError(str(error)) from error
         if outcome.error is not None:
             headers["X-Amz-Function-Error"] = outcome.error
         if self.headers.get("X-Amz-Log-Type") == "Tail":

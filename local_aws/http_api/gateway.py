@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from moto.apigatewayv2.models import apigatewayv2_backends
 from moto.awslambda.models import lambda_backends
 
+from local_aws.errors import LocalAwsError
 from local_aws.functions import ThrottledError
 from local_aws.http_api import access_log, cors, payload, routing
 from local_aws.http_api.payload import Request, Response, Target
@@ -157,6 +158,9 @@ class Gateway:
                 outcome = call.result(seconds)
         except (ThrottledError, TimeoutError):
             return UNAVAILABLE
+        except LocalAwsError as error:
+            _say(target, f"{function.function_name} cannot be started: {error}")
+            return ERROR
         if outcome.error is not None:
             return ERROR
         try:

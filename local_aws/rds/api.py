@@ -6,6 +6,7 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
 - DescribeDBParameters lists every parameter of the engine (moto only those that were set, whereupon
   `rds_instance_param_group` sets none), and an unknown parameter is refused;
 - engine versions exist or do not (moto takes any), and DescribeDBEngineVersions lists them;
+- snapshots hold the data (moto: nothing), and an instance restored from one has them;
 - gp3 storage reports its throughput and I/O rate (`rds_instance` stumbles without);
 - the authorities of the databases' certificates are described.
 """
@@ -13,6 +14,7 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
 from __future__ import annotations
 
 import re
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -26,6 +28,8 @@ from local_aws.rds import parameters
 from local_aws.rds.instances import Instances
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from local_aws.machine.podman import Podman
     from local_aws.settings import Settings
 
@@ -39,6 +43,8 @@ GP3_THROUGHPUT = 125
 GP3_STRIPED_GIB = 400
 GP3_STRIPED_IOPS = 12000
 GP3_STRIPED_THROUGHPUT = 500
+# The data that the instance being created begins with.
+_SEED: ContextVar[Path | None] = ContextVar("seed", default=None)
 RESERVED_USERS = {"admin", "rdsadmin", "rdsrepladmin", "rdstopmgr", "postgres"}
 PASSWORD_LENGTHS = range(8, 129)
 
@@ -50,6 +56,7 @@ def apply(settings: Settings, podman: Podman) -> Instances:
     _patch_modification(instances)
     _patch_deletion(instances)
     _patch_states(instances)
+    _patch_snapshots(instances)
     replace(DBInstance, "address", property(instances.address))
     replace(DBInstance, "endpoint", property(_endpoint))
     _patch_parameter_groups(instances)
@@ -73,7 +80,7 @@ def _patch_creation(instances: Instances) -> None:
         instance = create(self, wanted)
         _set_gp3_defaults(instance)
         try:
-            instances.create(instance, wanted["master_user_password"])
+            instances.create(instance, wanted["master_user_password"], _SEED.get())
         except BaseException:
             # Otherwise an entry without a server would stand in the way of the next attempt.
             self.databases.pop(instance.db_instance_identifier)
@@ -159,6 +166,60 @@ def _patch_states(instances: Instances) -> None:
 
     for function in (stop_db_instance, start_db_instance, reboot_db_instance):
         replace(RDSBackend, function.__name__, function)
+
+
+def _patch_snapshots(instances: Instances) -> None:
+    create = RDSBackend.create_db_snapshot
+    delete = RDSBackend.delete_db_snapshot
+    restore = RDSBackend.restore_db_instance_from_db_snapshot
+
+    def create_db_snapshot(
+        self: RDSBackend, db_instance_identifier: str, *args: Any, **kwargs: Any
+    ) -> Any:
+        instance: Any = self.describe_db_instances(db_instance_identifier)[0]
+        _require(instance, {"available", "stopped", "backing-up"}, "take a snapshot of")
+        snapshot = create(self, db_instance_identifier, *args, **kwargs)
+        instances.snapshot(instance, snapshot)
+        return snapshot
+
+    def delete_db_snapshot(self: RDSBackend, db_snapshot_identifier: str) -> Any:
+        snapshot = delete(self, db_snapshot_identifier)
+        instances.forget_snapshot(snapshot)
+        return snapshot
+
+    def restore_db_instance_from_db_snapshot(
+        self: RDSBackend, from_snapshot_id: str, overrides: dict[str, Any]
+    ) -> DBInstance:
+        name = from_snapshot_id.rpartition(":snapshot:")[2]
+        snapshot: Any = self.describe_db_snapshots(None, name)[0]
+        if snapshot.status != "available":
+            raise RDSClientError(
+                "InvalidDBSnapshotState",
+                f"The snapshot {name} is in state {snapshot.status}, not available.",
+            )
+        seed = _SEED.set(instances.snapshot_folder(snapshot))
+        try:
+            return restore(self, name, overrides)
+        finally:
+            _SEED.reset(seed)
+
+    def refuse(*_arguments: Any, **_named: Any) -> Any:
+        raise RDSClientError(
+            "InvalidParameterCombination",
+            "Local AWS can take snapshots and restore them; it can neither copy them nor restore "
+            "to a point in time.",
+        )
+
+    for function in (
+        create_db_snapshot,
+        delete_db_snapshot,
+        restore_db_instance_from_db_snapshot,
+    ):
+        replace(RDSBackend, function.__name__, function)
+    for name in ("copy_db_snapshot", "restore_db_instance_to_point_in_time"):
+        replace(RDSBackend, name, refuse)
+    # moto takes one of each new instance, at once; there is no backup window here.
+    replace(DBInstance, "save_automated_backup", lambda _instance: None)
 
 
 def _patch_parameter_groups(instances: Instances) -> None:

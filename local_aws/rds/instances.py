@@ -7,9 +7,10 @@ and so on, as RDS does.
 from __future__ import annotations
 
 import hashlib
-import threading
+import shutil
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from local_aws.rds.postgres import BIN, Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from local_aws.machine.podman import Podman
     from local_aws.settings import Settings
@@ -34,7 +36,8 @@ class Server:
 
     postgres: Postgres
     interface: Any
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    # One after the other, in the order in which they were asked for.
+    jobs: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rds"))
 
 
 class Instances:
@@ -69,8 +72,8 @@ class Instances:
         server = self._servers.get(instance.arn)
         return server.postgres.address if server and instance.status != "creating" else None
 
-    def create(self, instance: Any, password: str) -> None:
-        """Start the server of a new instance."""
+    def create(self, instance: Any, password: str, seed: Path | None) -> None:
+        """Start the server of a new instance, with the data of a snapshot in `seed` if given."""
         subnet = instance.db_subnet_group._subnets[0]  # noqa: SLF001 - moto shows only a description
         ec2 = ec2_backends[instance.account_id][instance.region]
         address = subnet.get_available_subnet_ip(instance)
@@ -101,8 +104,9 @@ class Instances:
         def work() -> None:
             began = time.monotonic()
             server.postgres.network = networks.ensure(self._podman, ec2.get_vpc(subnet.vpc_id))
-            server.postgres.create(certificates.rds_authority(self._settings), values)
-            server.postgres.set_up(instance.master_username, password, instance.db_name)
+            server.postgres.create(certificates.rds_authority(self._settings), values, seed)
+            if seed is None:
+                server.postgres.set_up(instance.master_username, password, instance.db_name)
             time.sleep(max(0.0, began + self._settings.rds_seconds - time.monotonic()))
 
         self._do(instance, "creating", work, "available")
@@ -157,9 +161,39 @@ class Instances:
             ec2.delete_network_interface(server.interface.id)
             server.interface.subnet.del_subnet_ip(server.postgres.address)
             del self._servers[instance.arn]
+            server.jobs.shutdown(wait=False)
             forget()
 
         self._do(instance, "deleting", work, "deleting")
+
+    def snapshot(self, instance: Any, snapshot: Any) -> None:
+        """Copy the data of an instance into a snapshot."""
+        server = self._servers[instance.arn]
+        snapshot.status = "creating"
+        running = instance.status == "available"
+
+        def work() -> None:
+            target = self.snapshot_folder(snapshot)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                server.postgres.back_up(target, running=running)
+            except BaseException:
+                snapshot.status = "failed"
+                raise
+            snapshot.status = "available"
+
+        self._do(instance, "backing-up", work, instance.status)
+
+    def snapshot_folder(self, snapshot: Any) -> Path:
+        """Return where the data of a snapshot lie."""
+        name = snapshot.db_snapshot_identifier.replace(":", "_")
+        return self._settings.rds_dir.with_name("rds-snapshots") / name
+
+    def forget_snapshot(self, snapshot: Any) -> None:
+        """Remove the data of a snapshot."""
+        folder = self.snapshot_folder(snapshot)
+        if folder.exists():
+            shutil.rmtree(folder)
 
     def values(self, instance: Any) -> dict[str, str]:
         """Return the parameters in force for an instance, by name."""
@@ -181,14 +215,13 @@ class Instances:
         instance.status = during
 
         def run() -> None:
-            with server.lock:
-                try:
-                    work()
-                except Exception:  # noqa: BLE001 - a thread has nobody above; RDS says failed, too
-                    traceback.print_exc()
-                    instance.status = "failed"
-                else:
-                    if instance.status == during:
-                        instance.status = after
+            try:
+                work()
+            except Exception:  # noqa: BLE001 - a thread has nobody above; RDS says failed, too
+                traceback.print_exc()
+                instance.status = "failed"
+            else:
+                if instance.status == during:
+                    instance.status = after
 
-        threading.Thread(target=run, name=f"rds {during}", daemon=True).start()
+        server.jobs.submit(run)

@@ -102,10 +102,25 @@ class Postgres:
     address: str
     port: int
 
-    def create(self, authority: certificates.Authority, values: Mapping[str, str]) -> None:
-        """Make the container and wait until the server answers; `values` are its parameters."""
+    def create(
+        self,
+        authority: certificates.Authority,
+        values: Mapping[str, str],
+        seed: Path | None,
+    ) -> None:
+        """Make the container and wait until the server answers.
+
+        Parameters
+        ----------
+        values
+            The server's parameters.
+        seed
+            A data folder to begin with; without one, it begins empty.
+        """
         self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o755)
+        if seed is not None:
+            shutil.copytree(seed, self.folder / "data", symlinks=True)
         leaf = authority.issue([self.address])
         config = self.folder / "config"
         config.mkdir(mode=0o755)
@@ -152,7 +167,7 @@ class Postgres:
             parameters.render(values) + _FIXED.format(port=self.port)
         )
         (config / "pg_hba.conf").write_text(
-            "local all rdsadmin peer map=rds\n"
+            "local all,replication rdsadmin peer map=rds\n"
             "host all rdsadmin all reject\n"
             f"{'hostssl' if tls_only else 'host'} all all all scram-sha-256\n"
         )
@@ -171,6 +186,32 @@ class Postgres:
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         self.podman.run("start", self.name)
         self._wait()
+
+    def back_up(self, target: Path, *, running: bool) -> None:
+        """Copy the data, in a state from which a server can start, to `target`."""
+        if not running:
+            shutil.copytree(self.folder / "data", target, symlinks=True)
+            return
+        scratch = self.folder / "backup"
+        made = ("install", "-d", "-o", "postgres", "-m", "0700", "/rds/backup")
+        self.podman.run("exec", self.name, *made)
+        try:
+            self.podman.run(
+                "exec",
+                "--user=postgres",
+                self.name,
+                f"{BIN}/pg_basebackup",
+                "--pgdata=/rds/backup",
+                "--checkpoint=fast",
+                "--wal-method=stream",
+                "--no-sync",
+                f"--port={self.port}",
+                "--username=rdsadmin",
+            )
+            scratch.rename(target)
+        finally:
+            if scratch.exists():
+                shutil.rmtree(scratch)
 
     def remove(self) -> None:
         """Remove the container and every byte of the instance."""

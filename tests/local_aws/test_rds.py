@@ -322,6 +322,33 @@ def test_data_survive_stop_start_and_reboot(database: Database) -> None:
     assert database.ask("SELECT x FROM kept") == [(1,)]
 
 
+def test_snapshot_holds_the_data_and_can_be_restored(database: Database, aws: LocalAws) -> None:
+    client = database.client
+    database.ask("CREATE TABLE saved AS SELECT 42 AS x")
+    client.create_db_snapshot(DBInstanceIdentifier=Database.name, DBSnapshotIdentifier="snapshot")
+    client.get_waiter("db_snapshot_available").wait(
+        DBSnapshotIdentifier="snapshot", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    database.wait("available")
+    database.ask("DROP TABLE saved")
+    restored = Database(aws)
+    restored.name = "restored"
+    client.restore_db_instance_from_db_snapshot(
+        DBInstanceIdentifier="restored", DBSnapshotIdentifier="snapshot"
+    )
+    restored.wait("available")
+    assert restored.ask("SELECT x FROM saved") == [(42,)]
+    client.delete_db_instance(DBInstanceIdentifier="restored", FinalDBSnapshotIdentifier="final")
+    client.get_waiter("db_instance_deleted").wait(
+        DBInstanceIdentifier="restored", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+    kept = aws.directory / "rds-snapshots"
+    assert {path.name for path in kept.iterdir()} == {"snapshot", "final"}
+    for name in ("snapshot", "final"):
+        client.delete_db_snapshot(DBSnapshotIdentifier=name)
+    assert list(kept.iterdir()) == []
+
+
 def test_address_is_taken_in_the_subnet(database: Database, aws: LocalAws) -> None:
     (interface,) = aws.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
     assert interface["PrivateIpAddress"] == database.describe()["Endpoint"]["Address"]
