@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "variables.md"
 HEAD = """# Variables
 
-Written by `make docs` from `roles/*/meta/argument_specs.yml`. Set them in
-`inventory/<where>/group_vars/all/`, or with `-e`.
-`inventory/common.yml` holds what concerns the whole deployment.
+Written by `make docs` from `inventory/specs.yml` and `roles/*/meta/argument_specs.yml`. Set them in
+`inventory/<where>/group_vars/all/`, or with `-e`. `playbooks/preflight.yml` names every variable
+that is misspelt or of another type before anything is made.
 """
 
 
@@ -35,26 +35,36 @@ def default(option: dict[str, Any]) -> str:
     return f"`{shown}`"
 
 
+def table(options: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the lines of a table of variables, none without variables."""
+    lines = ["", "| variable | type | default | meaning |", "|---|---|---|---|"] if options else []
+    for name, option in options.items():
+        text = option["description"]
+        meaning = markup(" ".join(text) if isinstance(text, list) else text).replace("|", "\\|")
+        lines.append(f"| `{name}` | {option['type']} | {default(option)} | {meaning} |")
+    return lines
+
+
+def deployment() -> str:
+    """Return the chapter of what concerns the whole deployment."""
+    options = yaml.safe_load((ROOT / "inventory/specs.yml").read_text())
+    lines = ["\n## The deployment", "", "Set in the inventories, with these meanings."]
+    return "\n".join(lines + table(options)) + "\n"
+
+
 def section(role: Path) -> str:
     """Return the chapter of one role."""
     spec = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
     main = spec["main"]
     lines = [f"\n## {role.name}", "", f"{main['short_description']}."]
     lines += ["", *(markup(text) for text in main.get("description", []))]
-    options: dict[str, Any] = main.get("options") or {}
-    if options:
-        lines += ["", "| variable | type | default | meaning |", "|---|---|---|---|"]
-    for name, option in options.items():
-        text = option["description"]
-        meaning = markup(" ".join(text) if isinstance(text, list) else text).replace("|", "\\|")
-        lines.append(f"| `{name}` | {option['type']} | {default(option)} | {meaning} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + table(main.get("options") or {})) + "\n"
 
 
 def main() -> int:
     """Write or compare; return the exit code."""
     roles = sorted(path.parent.parent for path in ROOT.glob("roles/*/meta/argument_specs.yml"))
-    text = HEAD + "".join(section(role) for role in roles)
+    text = HEAD + deployment() + "".join(section(role) for role in roles)
     if "--check" in sys.argv[1:]:
         if TARGET.exists() and TARGET.read_text() == text:
             return 0

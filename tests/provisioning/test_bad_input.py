@@ -40,3 +40,29 @@ def test_zone_that_the_region_lacks(aws: LocalAws) -> None:
     assert play.returncode != 0
     assert "mars-1a" in play.output
     assert aws.resources("prov") == []
+
+
+def test_variables_of_wrong_name_or_type_are_named_together(aws: LocalAws) -> None:
+    play = aws.play("site.yml", "-e", "mlflow_tsl=off mlflow_tls=perhaps allowed_cidrs=my-office")
+
+    assert play.returncode != 0
+    assert "Is mlflow_tls meant?" in play.output
+    assert "mlflow_tls: argument" in play.output
+    assert "allowed_cidrs: 'my-office' is not a list" in play.output
+    assert play.recap["changed"] == 0
+
+
+def test_version_that_the_region_lacks(aws: LocalAws) -> None:
+    play = aws.play("site.yml", "-e", "aws_rds_engine_version=99")
+
+    assert play.returncode != 0
+    assert "no PostgreSQL 99" in play.output
+    assert aws.resources("prov") == []
+
+
+def test_region_that_nobody_knows(aws: LocalAws) -> None:
+    play = aws.play("site.yml", "-e", "aws_region=mars-1")
+
+    assert play.returncode != 0
+    assert "Region 'mars-1' does not answer" in play.output
+    assert aws.resources("prov") == []
