@@ -1,185 +1,187 @@
-"""The latest runs as text of Prometheus' format 0.0.4.
+"""A snapshot as text: Prometheus' format 0.0.4, or OpenMetrics 1.0.
 
 The rules are stated in this directory's README.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 import platform
-import re
-from dataclasses import dataclass, field
-from functools import lru_cache
+from enum import Enum
 from typing import TYPE_CHECKING
+
+from naming import OWN_PREFIX, family_names, tag_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+    from snapshot import Counts, Run, Snapshot
 
-# What comes from a metric's name starts with the first. No name can lead to the second, which has
-# no underscore in that place.
-METRIC_PREFIX = "mlflow_"
-OWN_PREFIX = "mlflowexporter_"
-
-_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_]")
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """The latest run of an experiment; `keys` and `values` are its metrics, side by side."""
-
-    run_id: str
-    run_name: str
-    status: str
-    experiment_id: int
-    experiment_name: str
-    keys: tuple[str, ...] = ()
-    values: tuple[float, ...] = ()
+# What is counted, with the label that tells its kinds apart.
+_COUNTED = {
+    "experiments": ("lifecycle_stage", "Experiments."),
+    "runs": ("status", "Active runs."),
+    "runs_estimated": ("", "Whether the runs are so many that PostgreSQL's statistics count them."),
+    "registered_models": ("", "Registered models."),
+    "model_versions": ("", "Versions of registered models."),
+}
+REASONS = ("experiment", "name", "age", "limit")
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What one query found: the revision of MLflow's schema, and one run per experiment."""
+class Format(Enum):
+    """How the text is written; the value is its content type."""
 
-    schema: str
-    runs: Sequence[Run] = ()
-
-
-@dataclass(slots=True)
-class _Family:
-    keys: set[str] = field(default_factory=set)
-    samples: list[str] = field(default_factory=list)
+    TEXT = "text/plain; version=0.0.4; charset=utf-8"
+    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-@lru_cache(maxsize=4096)
-def family_names(keys: tuple[str, ...]) -> Mapping[str, str]:
-    """Name the family of each metric of one run.
-
-    Parameters
-    ----------
-    keys
-        The names of the run's metrics as MLflow has them, each once.
-
-    Returns
-    -------
-    Mapping[str, str]
-        As many different names of Prometheus as there are keys. Where several keys lead to one
-        name, the key that is that name already keeps it; each other gets the first eight digits of
-        its own SHA-256 appended. A key's name depends on the other keys of its run alone.
-    """
-    plain = {key: _NOT_IN_A_NAME.sub("_", key) for key in keys}
-    claims: dict[str, int] = {}
-    for name in plain.values():
-        claims[name] = claims.get(name, 0) + 1
-    names = {key: name for key, name in plain.items() if key == name or claims[name] == 1}
-    taken = set(names.values())
-    for key in sorted(plain.keys() - names.keys()):
-        name = f"{plain[key]}_{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-        while name in taken:
-            name += "_"
-        names[key] = name
-        taken.add(name)
-    return {key: METRIC_PREFIX + names[key] for key in keys}
-
-
-def render(snapshot: Snapshot, query_seconds: float) -> str:
+def render(snapshot: Snapshot, tags: Sequence[str] = (), form: Format = Format.TEXT) -> str:
     """Write all families, each with HELP and TYPE before its samples.
 
     Parameters
     ----------
     snapshot
         What the database holds.
-    query_seconds
-        The time that it took to ask, in seconds.
+    tags
+        The tags of which the snapshot's runs hold the values.
+    form
+        How to write it.
     """
-    families: dict[str, _Family] = {}
-    series = 0
-    for run in snapshot.runs:
-        names = family_names(run.keys)
-        label = f'{{run_id="{_escape_label(run.run_id)}"}} '
-        series += len(run.keys)
-        for key, value in zip(run.keys, run.values, strict=True):
-            name = names[key]
-            family = families.get(name)
-            if family is None:
-                family = families[name] = _Family()
-            family.keys.add(key)
-            family.samples.append(label + _number(value))
-    lines: list[str] = []
-    for name in sorted(families):
-        family = families[name]
-        originals = ", ".join(sorted(family.keys))
-        help_text = f"Metric {originals} of the latest run of each experiment."
-        lines += _family(name, help_text, family.samples)
-    lines += _own_families(snapshot, series, query_seconds)
-    return "\n".join(lines) + "\n"
+    writer = _Writer(form)
+    series = _metrics(writer, snapshot.runs)
+    series += _runs(writer, snapshot.runs, tags)
+    _counts(writer, snapshot.counts)
+    _exporter(writer, snapshot, series)
+    return writer.text()
 
 
-def _own_families(snapshot: Snapshot, series: int, query_seconds: float) -> list[str]:
-    """Write what is known of the runs and of the exporter itself."""
-    build = _labels(mlflow_schema=snapshot.schema, python=platform.python_version())
-    runs = [
-        _labels(
-            run_id=run.run_id,
-            experiment_id=str(run.experiment_id),
-            experiment_name=run.experiment_name,
-            run_name=run.run_name,
-            status=run.status,
+class _Writer:
+    """Lines of one answer."""
+
+    def __init__(self, form: Format) -> None:
+        self.lines: list[str] = []
+        self._form = form
+
+    def head(self, name: str, help_text: str, *, info: bool = False) -> None:
+        """Write HELP and TYPE; format 0.0.4 knows no info and calls it a gauge."""
+        escaped = help_text.replace("\\", r"\\").replace("\n", r"\n")
+        kind = "gauge"
+        if self._form is Format.OPENMETRICS:
+            escaped = escaped.replace('"', r"\"")
+            if info:
+                name, kind = name.removesuffix("_info"), "info"
+        self.lines += (f"# HELP {name} {escaped}", f"# TYPE {name} {kind}")
+
+    def gauge(self, name: str, help_text: str, number: float, **labels: str) -> None:
+        """Write a family of one sample."""
+        self.head(OWN_PREFIX + name, help_text)
+        self.lines.append(f"{OWN_PREFIX}{name}{_labels(labels)} {number!r}")
+
+    def text(self) -> str:
+        """Return all of it."""
+        end = ["# EOF"] if self._form is Format.OPENMETRICS else []
+        return "\n".join([*self.lines, *end]) + "\n"
+
+
+def _metrics(writer: _Writer, runs: Iterable[Run]) -> int:
+    """Write MLflow's metrics; return how many samples there are."""
+    samples: dict[str, list[str]] = {}
+    originals: dict[str, set[str]] = {}
+    # Most runs have the same metrics: what follows from their names is found once.
+    columns: dict[tuple[str, ...], list[tuple[str, list[str]]]] = {}
+    for run in runs:
+        column = columns.get(run.keys)
+        if column is None:
+            column = columns[run.keys] = []
+            for key, name in family_names(run.keys).items():
+                originals.setdefault(name, set()).add(key)
+                column.append((name, samples.setdefault(name, [])))
+        label = f'{{run_id="{_escape(run.run_id)}"}} '
+        for (name, family), value in zip(column, run.values, strict=True):
+            family.append(name + label + value)
+    for name in sorted(samples):
+        keys = ", ".join(sorted(originals[name]))
+        writer.head(name, f"Metric {keys} of the latest run of each experiment.")
+        writer.lines += samples[name]
+    return sum(map(len, samples.values()))
+
+
+def _runs(writer: _Writer, runs: Sequence[Run], tags: Sequence[str]) -> int:
+    """Write what is known of the runs beside their metrics; return how many samples there are."""
+    info, start, end = (
+        OWN_PREFIX + name for name in ("run_info", "run_start_time_seconds", "run_end_time_seconds")
+    )
+    labels = [tag_label(tag) for tag in tags]
+    infos, starts, ends = [], [], []
+    for run in runs:
+        label = f'{{run_id="{_escape(run.run_id)}"'
+        further = ""
+        for name, value in zip(labels, run.tags, strict=True):
+            if value:
+                further += f',{name}="{_escape(value)}"'
+        infos.append(
+            f'{info}{label},experiment_id="{run.experiment_id}"'
+            f',experiment_name="{_escape(run.experiment_name)}"'
+            f',run_name="{_escape(run.run_name or "")}",status="{run.status or ""}"{further}}} 1'
         )
-        + " 1"
-        for run in snapshot.runs
+        if run.start_time is not None:
+            starts.append(f"{start}{label}}} {run.start_time / 1000!r}")
+        if run.end_time is not None:
+            ends.append(f"{end}{label}}} {run.end_time / 1000!r}")
+    writer.head(info, "The latest run of each experiment, to be joined by run_id.", info=True)
+    writer.lines += infos
+    writer.head(start, "When the latest run of each experiment started.")
+    writer.lines += starts
+    writer.head(end, "When the latest run of each experiment ended, if it has.")
+    writer.lines += ends
+    return len(infos) + len(starts) + len(ends)
+
+
+def _counts(writer: _Writer, counts: Counts) -> None:
+    """Write how many there are of what, if that is known."""
+    for what, (label, help_text) in _COUNTED.items():
+        numbers = [count for count in counts.numbers if count.what == what]
+        if numbers:
+            writer.head(OWN_PREFIX + what, help_text)
+        for count in numbers:
+            kind = {label: count.kind or ""} if label else {}
+            writer.lines.append(f"{OWN_PREFIX}{what}{_labels(kind)} {count.number:.0f}")
+    if counts.numbers:
+        writer.gauge("counts_timestamp_seconds", "When it was last counted.", counts.counted_at)
+
+
+def _exporter(writer: _Writer, snapshot: Snapshot, series: int) -> None:
+    """Write what is known of the exporter itself."""
+    build = f"{OWN_PREFIX}build_info"
+    writer.head(
+        build, "The Python that answers, and the revision of MLflow's schema it reads.", info=True
+    )
+    labels = {"mlflow_schema": snapshot.schema, "python": platform.python_version()}
+    writer.lines.append(f"{build}{_labels(labels)} 1")
+    writer.gauge(
+        "query_duration_seconds",
+        "Time that the database took to tell the runs, connecting included.",
+        snapshot.query_seconds,
+    )
+    writer.gauge(
+        "index_usable",
+        "Whether the index over the latest runs is there; without it all runs are read each time.",
+        int(snapshot.indexed),
+    )
+    writer.gauge("series", "Samples of runs in this answer.", series)
+    dropped = f"{OWN_PREFIX}dropped_series"
+    writer.head(dropped, "Samples of latest runs that this answer leaves out, by reason.")
+    writer.lines += [
+        f"{dropped}{_labels({'reason': reason})} {snapshot.dropped.get(reason, 0)}"
+        for reason in REASONS
     ]
-    return [
-        *_family(
-            f"{OWN_PREFIX}build_info",
-            "The Python that answers and the revision of MLflow's schema that it reads.",
-            [f"{build} 1"],
-        ),
-        *_family(
-            f"{OWN_PREFIX}metric_series",
-            "Samples of MLflow's metrics in this answer.",
-            [f" {series}"],
-        ),
-        *_family(
-            f"{OWN_PREFIX}query_duration_seconds",
-            "Time that the database took to answer, connecting included.",
-            [f" {_number(query_seconds)}"],
-        ),
-        *_family(
-            f"{OWN_PREFIX}run_info",
-            "The latest run of each experiment, to be joined by run_id.",
-            runs,
-        ),
-    ]
 
 
-def _family(name: str, help_text: str, samples: Iterable[str]) -> list[str]:
-    return [
-        f"# HELP {name} {_escape_help(help_text)}",
-        f"# TYPE {name} gauge",
-        *(name + sample for sample in samples),
-    ]
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items()) + "}"
 
 
-def _labels(**labels: str) -> str:
-    pairs = (f'{name}="{_escape_label(value)}"' for name, value in labels.items())
-    return "{" + ",".join(pairs) + "}"
-
-
-def _number(value: float) -> str:
-    """Write a number so that reading it gives the same number."""
-    if math.isfinite(value):
-        return repr(value)
-    if math.isnan(value):
-        return "NaN"
-    return "+Inf" if value > 0 else "-Inf"
-
-
-def _escape_label(text: str) -> str:
+def _escape(text: str) -> str:
+    """Escape a label's value; of what takes the time, this is called most."""
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _escape_help(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n")

@@ -15,16 +15,22 @@ from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from exposition import CONTENT_TYPE, render
-from store import Database, Store, UnavailableError
+from exposition import render
+from negotiation import preferred_format, takes_gzip
+from settings import Database, Selection
+from store import Store, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _PLAIN = "text/plain; charset=utf-8"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
-_NO_WEIGHT = re.compile(r"q=0(\.0*)?")
+
+# Lambda passes no larger answer on, counted as the JSON that it makes of it.
+_LIMIT_BYTES = 6 * 1024 * 1024
+# JSON writes one of our ASCII characters in two at most, another in twelve.
+_GROWTH = {True: 2, False: 12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +43,61 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
     def encode(self, *, head: bool, compress: bool) -> dict[str, Any]:
-        """Return the answer as payload 2.0 wants it."""
+        """Return the answer as payload 2.0 wants it.
+
+        Raises
+        ------
+        TooLargeError
+            If Lambda would not pass it on.
+        """
         headers = {
             "content-type": self.content_type,
-            "vary": "accept-encoding",
+            "vary": "accept, accept-encoding",
             **dict(self.headers),
         }
-        answer: dict[str, Any] = {"statusCode": self.status.value, "headers": headers}
-        if head:
-            return answer | {"body": "", "isBase64Encoded": False}
-        if not compress:
-            return answer | {"body": self.body, "isBase64Encoded": False}
-        headers["content-encoding"] = "gzip"
-        packed = gzip.compress(self.body.encode(), compresslevel=1, mtime=0)
-        return answer | {"body": base64.b64encode(packed).decode(), "isBase64Encoded": True}
+        if compress:
+            headers["content-encoding"] = "gzip"
+        body, packed = ("", False) if head else (self.body, compress)
+        if packed:
+            content = gzip.compress(body.encode(), compresslevel=1, mtime=0)
+            body = base64.b64encode(content).decode()
+        answer = {
+            "statusCode": self.status.value,
+            "headers": headers,
+            "body": body,
+            "isBase64Encoded": packed,
+        }
+        surely_at_most = len(body) * _GROWTH[body.isascii()] + 1000
+        if surely_at_most > _LIMIT_BYTES and len(json.dumps(answer)) > _LIMIT_BYTES:
+            raise TooLargeError(packed=packed)
+        return answer
+
+
+class TooLargeError(Exception):
+    """The answer is larger than Lambda passes on; `answer` says so instead."""
+
+    def __init__(self, *, packed: bool) -> None:
+        super().__init__()
+        self.answer = (
+            Answer(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the answer is larger than the 6 MB that Lambda passes on: serve fewer series\n",
+            )
+            if packed
+            else Answer(
+                HTTPStatus.NOT_ACCEPTABLE,
+                "the answer is larger than the 6 MB that Lambda passes on: take it with"
+                " Accept-Encoding: gzip\n",
+            )
+        )
 
 
 class Endpoint:
     """The endpoint with its connection to the database."""
 
-    def __init__(self, store: Store, token_sha256: str) -> None:
+    def __init__(self, store: Store, tags: Sequence[str], token_sha256: str) -> None:
         self._store = store
+        self._tags = tags
         self._token_sha256 = token_sha256
 
     @classmethod
@@ -74,7 +114,9 @@ class Endpoint:
         digest = environment["METRICS_TOKEN_SHA256"]
         if not _DIGEST.fullmatch(digest):
             raise ValueError("METRICS_TOKEN_SHA256 is no SHA-256 in 64 small hexadecimal digits")
-        return cls(Store(Database.from_environment(environment)), digest)
+        selection = Selection.from_environment(environment)
+        store = Store(Database.from_environment(environment), selection)
+        return cls(store, selection.tags, digest)
 
     def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one request and log one line about it."""
@@ -83,9 +125,12 @@ class Endpoint:
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         method = http["method"]
         answer, noted = self._decide(method, headers)
-        encoded = answer.encode(
-            head=method == "HEAD", compress=_takes_gzip(headers.get("accept-encoding", ""))
-        )
+        head, compress = method == "HEAD", takes_gzip(headers.get("accept-encoding", ""))
+        try:
+            encoded = answer.encode(head=head, compress=compress)
+        except TooLargeError as error:
+            answer = error.answer
+            encoded = answer.encode(head=head, compress=False)
         _log(
             request_id=event["requestContext"].get("requestId"),
             source_ip=http.get("sourceIp"),
@@ -106,18 +151,19 @@ class Endpoint:
         if not self._knows(headers.get("authorization", "")):
             challenge = (("www-authenticate", "Bearer"),)
             return Answer(HTTPStatus.UNAUTHORIZED, "Unauthorized\n", headers=challenge), {}
-        asked = time.perf_counter()
         try:
             snapshot = self._store.latest()
         except UnavailableError as error:
-            noted = {"reason": str(error), "cause": str(error.__cause__).strip()}
-            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n"), noted
-        query_seconds = time.perf_counter() - asked
-        text = render(snapshot, query_seconds)
-        return Answer(HTTPStatus.OK, text, CONTENT_TYPE), {
+            reason = {"reason": str(error), "cause": str(error.__cause__).strip()}
+            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n"), reason
+        form = preferred_format(headers.get("accept", ""))
+        noted: dict[str, Any] = {
             "runs": len(snapshot.runs),
-            "query_seconds": round(query_seconds, 6),
+            "query_seconds": round(snapshot.query_seconds, 6),
         }
+        if snapshot.counts.trouble:
+            noted["counts"] = snapshot.counts.trouble
+        return Answer(HTTPStatus.OK, render(snapshot, self._tags, form), form.value), noted
 
     def _knows(self, authorization: str) -> bool:
         """Whether the request carries the token, compared in constant time."""
@@ -127,16 +173,6 @@ class Endpoint:
         # JSON can carry half a surrogate pair, which a token never holds.
         token = bearer[1].encode(errors="surrogatepass")
         return hmac.compare_digest(hashlib.sha256(token).hexdigest(), self._token_sha256)
-
-
-def _takes_gzip(accept_encoding: str) -> bool:
-    """Whether the client named gzip, or any coding, and gave it no weight of zero."""
-    weights = {}
-    for item in accept_encoding.lower().split(","):
-        coding, _, weight = item.partition(";")
-        weights[coding.strip()] = weight.strip()
-    weight = weights.get("gzip", weights.get("*", "q=0"))
-    return not _NO_WEIGHT.fullmatch(weight)
 
 
 @cache

@@ -1,101 +1,44 @@
-"""The latest runs, read from MLflow's database by one statement."""
+"""The connection to MLflow's database, and what is asked over it."""
 
 from __future__ import annotations
 
 import select
 import time
-from dataclasses import dataclass
+from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
-from exposition import Run, Snapshot
 from psycopg2 import errors, extensions
+from snapshot import Count, Counts, Run, Snapshot
+from statements import COUNTED_RUNS, COUNTS, LATEST_RUNS, SAMPLES_OF_A_RUN, SEPARATOR, TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-# MLflow writes an infinity as the largest number that a double holds, and NaN as 0 with a flag.
-# The order of the runs is that of MLflow's own search, and that of the index that its role makes.
-# The left join keeps one row when there is no run at all.
-STATEMENT = """
-SELECT (SELECT max(version_num) FROM alembic_version),
-       latest.run_uuid, latest.run_name, latest.status,
-       latest.experiment_id, latest.experiment_name, latest.keys, latest.values
-FROM (VALUES (true)) AS always (answered)
-LEFT JOIN (
-  SELECT e.experiment_id, e.name AS experiment_name,
-         r.run_uuid, r.name AS run_name, r.status, m.keys, m.values
-  FROM experiments AS e
-  CROSS JOIN LATERAL (
-    SELECT run_uuid, name, status
-    FROM runs
-    WHERE experiment_id = e.experiment_id AND lifecycle_stage = 'active'
-    ORDER BY start_time DESC, run_uuid
-    LIMIT 1
-  ) AS r
-  CROSS JOIN LATERAL (
-    SELECT coalesce(array_agg(key), '{}') AS keys,
-           coalesce(array_agg(CASE WHEN is_nan THEN 'NaN'
-                          WHEN value >= 1.7976931348623157e308 THEN 'Infinity'
-                          WHEN value <= -1.7976931348623157e308 THEN '-Infinity'
-                          ELSE value END), '{}') AS values
-    FROM latest_metrics
-    WHERE run_uuid = r.run_uuid
-  ) AS m
-  WHERE e.lifecycle_stage = 'active'
-) AS latest ON answered
-ORDER BY latest.experiment_id
-"""
+    from settings import Database, Selection
 
 # A connection that vanished without a word is noticed in this time, so that enough is left of the
 # whole to open another.
 _SILENCE_MILLISECONDS = 800
+
+# Counts change slowly and cost more the more runs there are, so not every scrape asks for them.
+COUNTS_SECONDS = 60
 
 
 class UnavailableError(Exception):
     """The database gives no answer; the message says why, in words for whoever scrapes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Where the database is; `timeout` is what it has for connecting and answering, in seconds."""
-
-    host: str
-    port: int
-    name: str
-    user: str
-    password: str
-    ca_file: str
-    timeout: float
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Database:
-        """Read the settings.
-
-        Raises
-        ------
-        KeyError
-            If one is missing.
-        ValueError
-            If the port or the time is no number.
-        """
-        return cls(
-            host=environment["DATABASE_HOST"],
-            port=int(environment["DATABASE_PORT"]),
-            name=environment["DATABASE_NAME"],
-            user=environment["DATABASE_USER"],
-            password=environment["DATABASE_PASSWORD"],
-            ca_file=environment["DATABASE_SSLROOTCERT"],
-            timeout=float(environment.get("DATABASE_TIMEOUT_SECONDS", "1.8")),
-        )
-
-
 class Store:
     """A connection that is opened at the first question, kept, and reopened when it broke."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, selection: Selection) -> None:
         self._database = database
+        self._selection = selection
         self._connection: Any = None
+        self._counts = Counts()
+        self._counts_due = 0.0
 
     def latest(self) -> Snapshot:
         """Return the latest active run of each active experiment.
@@ -105,19 +48,33 @@ class Store:
         UnavailableError
             If the database does not answer in time, refuses, or has no tables of MLflow.
         """
-        deadline = time.monotonic() + self._database.timeout
+        started = time.monotonic()
+        deadline = started + self._database.timeout
         kept = self._connection is not None
         try:
             try:
-                return self._ask(deadline)
+                rows = self._ask("latest_runs", deadline)
+            except errors.QueryCanceled:
+                raise
             except psycopg2.Error:
-                if not kept or not self._connection.closed:
+                # What a kept connection says may be of the past: it broke, or MLflow has migrated.
+                if not kept:
                     raise
-                self._connection = None
-                return self._ask(deadline)
+                self.close()
+                rows = self._ask("latest_runs", deadline)
         except (psycopg2.Error, TimeoutError) as error:
             self.close()
             raise UnavailableError(_reason(error)) from error
+        query_seconds = time.monotonic() - started
+        runs, dropped = _served(rows)
+        return Snapshot(
+            schema=rows[0][0] or "",
+            indexed=rows[0][1],
+            runs=runs,
+            dropped=dropped,
+            counts=self._count(deadline),
+            query_seconds=query_seconds,
+        )
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -125,28 +82,29 @@ class Store:
             self._connection.close()
             self._connection = None
 
-    def _ask(self, deadline: float) -> Snapshot:
+    def _count(self, deadline: float) -> Counts:
+        """Return how many there are of what, as of a minute ago at most."""
+        if time.monotonic() >= self._counts_due:
+            self._counts_due = time.monotonic() + COUNTS_SECONDS
+            try:
+                numbers = [Count(*row) for row in self._ask("counts", deadline)]
+            except (psycopg2.Error, TimeoutError) as error:
+                # The runs are there already, and they are what was asked for.
+                self.close()
+                self._counts = Counts(trouble=f"{type(error).__name__} {error}".strip())
+            else:
+                self._counts = Counts(numbers, time.time())
+        return self._counts
+
+    def _ask(self, statement: str, deadline: float) -> list[tuple[Any, ...]]:
+        """Run a prepared statement."""
         if self._connection is None:
             self._connection = self._connect()
-        _wait(self._connection, deadline)
+            self._prepare(deadline)
         with self._connection.cursor() as cursor:
-            cursor.execute(STATEMENT)
+            cursor.execute(f"EXECUTE {statement}")
             _wait(self._connection, deadline)
-            rows = cursor.fetchall()
-        runs = [
-            Run(
-                run_id=run_id,
-                run_name=run_name or "",
-                status=status or "",
-                experiment_id=experiment_id,
-                experiment_name=experiment_name,
-                keys=tuple(keys),
-                values=tuple(values),
-            )
-            for _, run_id, run_name, status, experiment_id, experiment_name, keys, values in rows
-            if run_id is not None
-        ]
-        return Snapshot(rows[0][0] or "", runs)
+            return cursor.fetchall()
 
     def _connect(self) -> Any:
         """Begin to connect, without waiting: the deadline is for connecting and asking together."""
@@ -162,9 +120,67 @@ class Store:
             gssencmode="disable",
             application_name="mlflow-metrics",
             tcp_user_timeout=_SILENCE_MILLISECONDS,
-            options=f"-c statement_timeout={int(database.timeout * 1000)}",
+            # Compiling a statement costs more than it gains here, and is tried where there is much.
+            options=f"-c statement_timeout={int(database.timeout * 1000)} -c jit=off",
             async_=1,
         )
+
+    def _prepare(self, deadline: float) -> None:
+        """Prepare both statements, in one message."""
+        _wait(self._connection, deadline)
+        selection = self._selection
+        with self._connection.cursor() as cursor:
+            tags = b", ".join(cursor.mogrify(TAG, (tag,)) for tag in selection.tags)
+            latest_runs = cursor.mogrify(
+                LATEST_RUNS,
+                {
+                    "experiments": selection.experiments,
+                    "names": selection.names,
+                    "max_age": selection.max_age,
+                    "max_series": selection.max_series,
+                    "separator": SEPARATOR,
+                    "samples_of_a_run": SAMPLES_OF_A_RUN,
+                    "tags": extensions.AsIs(tags.decode()),
+                },
+            )
+            counts = cursor.mogrify(COUNTS, {"exact_up_to": COUNTED_RUNS})
+            cursor.execute(
+                b"PREPARE latest_runs AS " + latest_runs + b"; PREPARE counts AS " + counts
+            )
+            _wait(self._connection, deadline)
+
+
+def _served(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Run], Counter[str]]:
+    """Return the runs to serve, and how many samples were left out for which reason."""
+    runs: list[Run] = []
+    dropped: Counter[str] = Counter()
+    for row in rows:
+        _, _, reason, found, kept, own, room = row[:7]
+        keys, values = row[-2:]
+        if row[7] is None:  # there is no run at all
+            continue
+        if reason in {"experiment", "age"}:
+            dropped[reason] += own + found
+            continue
+        if kept < found:
+            dropped["name"] += found - kept
+        if reason == "limit":
+            dropped["limit"] += own + kept
+            continue
+        names = _names(keys) if keys else ()
+        numbers = values.split(SEPARATOR) if values else ()
+        if room < kept:
+            dropped["limit"] += kept - room
+            pairs = sorted(zip(names, numbers, strict=True))[:room]
+            names, numbers = zip(*pairs, strict=True) if pairs else ((), ())
+        runs.append(Run._make((*row[7:-2], names, numbers)))
+    return runs, dropped
+
+
+@lru_cache(maxsize=4096)
+def _names(keys: str) -> tuple[str, ...]:
+    """Split the names of a run's metrics; many runs have the same."""
+    return tuple(keys.split(SEPARATOR))
 
 
 def _wait(connection: Any, deadline: float) -> None:
@@ -188,6 +204,8 @@ def _reason(error: Exception) -> str:
     match error:
         case TimeoutError() | errors.QueryCanceled():
             return "the database does not answer in time"
+        case errors.InvalidRegularExpression():
+            return f"a filter is none: {str(error).splitlines()[0]}"
         case errors.UndefinedTable() | errors.UndefinedColumn():
             return "the database has no tables of MLflow yet: start the tracking server once"
         case errors.InsufficientPrivilege():

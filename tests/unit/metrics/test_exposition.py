@@ -9,11 +9,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from exposition import METRIC_PREFIX, OWN_PREFIX, Run, Snapshot, family_names, render
+from exposition import REASONS, Format, render
 from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils import validation
+from naming import METRIC_PREFIX, OWN_PREFIX, family_names, tag_label
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
+from snapshot import Count, Counts, Run, Snapshot
 
 if TYPE_CHECKING:
     import random
@@ -31,6 +34,33 @@ metric_names = st.one_of(
     st.sampled_from(["run_info", "build_info", "exporter_run_info"]),
 )
 numbers = st.floats()
+times = st.none() | st.integers(0, 2**62)
+TAGS = ("model_type", "mlflow.user", "étape")
+
+
+def written(value: float) -> str:
+    """Write a number as the statement does."""
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return "NaN" if math.isnan(value) else repr(value)
+
+
+def run_of(number: int, metrics: dict[str, float], **known: Any) -> Run:
+    facts: dict[str, Any] = {
+        "run_name": "base",
+        "status": "RUNNING",
+        "start_time": 1_760_000_000_123,
+        "end_time": None,
+        "experiment_name": "liga",
+        "tags": ("Poisson", None, None),
+    }
+    return Run(
+        run_id=f"{number:032x}",
+        experiment_id=number,
+        keys=tuple(metrics),
+        values=[written(value) for value in metrics.values()],
+        **facts | known,
+    )
 
 
 @st.composite
@@ -39,26 +69,38 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     for number in range(draw(st.integers(0, 4))):
         metrics = draw(st.dictionaries(metric_names, numbers, max_size=6))
         runs.append(
-            Run(
-                run_id=f"{number:032x}",
-                run_name=draw(text),
+            run_of(
+                number,
+                metrics,
+                run_name=draw(st.none() | text),
                 status="FINISHED",
-                experiment_id=number,
+                start_time=draw(times),
+                end_time=draw(times),
                 experiment_name=draw(text),
-                keys=tuple(metrics),
-                values=tuple(metrics.values()),
+                tags=[draw(st.none() | text) for _ in TAGS],
             )
         )
-    return Snapshot(draw(text), runs)
+    numbers_of = [Count("runs", "FINISHED", draw(st.integers(0, 2**40))), Count("runs", None, 0)]
+    return Snapshot(
+        draw(text),
+        indexed=draw(st.booleans()),
+        runs=runs,
+        dropped={"limit": draw(st.integers(0))},
+        counts=draw(st.sampled_from([Counts(), Counts(numbers_of, 1.7e9)])),
+        query_seconds=0.25,
+    )
 
 
 def one_run(**metrics: float) -> Snapshot:
-    run = Run("0" * 32, "base", "RUNNING", 1, "liga", tuple(metrics), tuple(metrics.values()))
-    return Snapshot("abc", [run])
+    return Snapshot("abc", runs=[run_of(0, metrics)])
 
 
-def parse(snapshot: Snapshot) -> dict[str, Metric]:
-    families = list(text_string_to_metric_families(render(snapshot, 0.25)))
+def parse(snapshot: Snapshot, form: Format = Format.TEXT) -> dict[str, Metric]:
+    parsers: dict[Format, Any] = {  # some carry no types
+        Format.TEXT: text_string_to_metric_families,
+        Format.OPENMETRICS: openmetrics.text_string_to_metric_families,
+    }
+    families = list(parsers[form](render(snapshot, TAGS, form)))
     found = {family.name: family for family in families}
     assert len(found) == len(families)
     return found
@@ -69,16 +111,16 @@ def same(one: float, other: float) -> bool:
 
 
 def test_metric_line_is_the_one_of_the_contract() -> None:
-    lines = render(one_run(mse_local=1.31), 0).splitlines()
+    lines = render(one_run(mse_local=1.31), TAGS).splitlines()
 
     at = lines.index("# TYPE mlflow_mse_local gauge")
     assert lines[at - 1].startswith("# HELP mlflow_mse_local ")
     assert lines[at + 1] == f'mlflow_mse_local{{run_id="{"0" * 32}"}} 1.31'
 
 
-@given(snapshots())
-def test_every_metric_of_every_run_is_read_back(snapshot: Snapshot) -> None:
-    families = parse(snapshot)
+@given(snapshots(), st.sampled_from(Format))
+def test_every_metric_of_every_run_is_read_back(snapshot: Snapshot, form: Format) -> None:
+    families = parse(snapshot, form)
     served: dict[str, list[float]] = {}
     for name, family in families.items():
         if name.startswith(METRIC_PREFIX):
@@ -89,12 +131,12 @@ def test_every_metric_of_every_run_is_read_back(snapshot: Snapshot) -> None:
 
     for run in snapshot.runs:
         values = served.get(run.run_id, [])
-        assert sorted(map(repr, values)) == sorted(map(repr, run.values))
+        assert sorted(map(written, values)) == sorted(run.values)
 
 
-@given(snapshots())
-def test_value_stands_under_its_own_name(snapshot: Snapshot) -> None:
-    families = parse(snapshot)
+@given(snapshots(), st.sampled_from(Format))
+def test_value_stands_under_its_own_name(snapshot: Snapshot, form: Format) -> None:
+    families = parse(snapshot, form)
 
     for run in snapshot.runs:
         names = family_names(run.keys)
@@ -104,14 +146,14 @@ def test_value_stands_under_its_own_name(snapshot: Snapshot) -> None:
                 for sample in families[names[key]].samples
                 if sample.labels["run_id"] == run.run_id
             ]
-            assert same(found, value)
+            assert same(found, float(value))
 
 
-@given(snapshots())
-def test_no_series_stands_there_twice(snapshot: Snapshot) -> None:
+@given(snapshots(), st.sampled_from(Format))
+def test_no_series_stands_there_twice(snapshot: Snapshot, form: Format) -> None:
     series = Counter(
         (sample.name, tuple(sorted(sample.labels.items())))
-        for family in parse(snapshot).values()
+        for family in parse(snapshot, form).values()
         for sample in family.samples
     )
 
@@ -122,7 +164,7 @@ def test_no_series_stands_there_twice(snapshot: Snapshot) -> None:
 def test_samples_follow_their_help_and_type(snapshot: Snapshot) -> None:
     current = ""
     seen = set()
-    for line in render(snapshot, 0.5).split("\n")[:-1]:
+    for line in render(snapshot, TAGS).split("\n")[:-1]:
         if line.startswith("# HELP "):
             current = line.split(" ")[2]
             assert current not in seen
@@ -142,9 +184,10 @@ def test_what_is_known_of_a_run_joins_by_run_id(snapshot: Snapshot) -> None:
             "run_id": run.run_id,
             "experiment_id": str(run.experiment_id),
             "experiment_name": run.experiment_name,
-            "run_name": run.run_name,
+            "run_name": run.run_name or "",
             "status": run.status,
         }
+        | {tag_label(tag): value for tag, value in zip(TAGS, run.tags, strict=True) if value}
         for run in snapshot.runs
     ]
     assert {sample.value for sample in info} <= {1}
@@ -178,13 +221,13 @@ def test_name_that_is_valid_already_keeps_itself_where_others_meet_it() -> None:
 
 def test_name_of_a_run_is_not_changed_by_what_another_run_holds() -> None:
     runs = [
-        Run("a" * 32, "", "FINISHED", 1, "one", ("val/acc",), (0.25,)),
-        Run("b" * 32, "", "FINISHED", 2, "two", ("val-acc",), (0.75,)),
+        run_of(10, {"val/acc": 0.25}),
+        run_of(11, {"val-acc": 0.75}),
     ]
 
-    family = parse(Snapshot("", runs))["mlflow_val_acc"]
+    family = parse(Snapshot("", runs=runs))["mlflow_val_acc"]
 
-    assert {sample.labels["run_id"][0]: sample.value for sample in family.samples} == {
+    assert {sample.labels["run_id"][-1]: sample.value for sample in family.samples} == {
         "a": 0.25,
         "b": 0.75,
     }
@@ -207,12 +250,78 @@ def test_no_metric_can_take_a_name_of_the_exporters_own(key: str) -> None:
 
 
 def test_nothing_logged_yet_is_valid_text() -> None:
-    families = parse(Snapshot("abc"))
+    families = parse(Snapshot("abc", query_seconds=0.25))
 
     assert all(name.startswith(OWN_PREFIX) for name in families)
-    assert families[f"{OWN_PREFIX}metric_series"].samples[0].value == 0
+    assert families[f"{OWN_PREFIX}series"].samples[0].value == 0
     assert families[f"{OWN_PREFIX}build_info"].samples[0].labels["mlflow_schema"] == "abc"
     assert families[f"{OWN_PREFIX}query_duration_seconds"].samples[0].value == 0.25
+
+
+def test_times_are_in_seconds_and_a_run_that_goes_on_has_no_end() -> None:
+    ended = run_of(1, {}, start_time=1_760_000_000_123, end_time=1_760_000_060_000)
+    families = parse(Snapshot("", runs=[ended, run_of(2, {})]))
+
+    starts = families[f"{OWN_PREFIX}run_start_time_seconds"].samples
+    ends = families[f"{OWN_PREFIX}run_end_time_seconds"].samples
+    assert [sample.value for sample in starts] == [1_760_000_000.123, 1_760_000_000.123]
+    assert [(sample.labels["run_id"][-1], sample.value) for sample in ends] == [("1", 1.76000006e9)]
+
+
+def test_counts_tell_their_kinds_and_their_time() -> None:
+    numbers = [
+        Count("experiments", "active", 3),
+        Count("experiments", "deleted", 1),
+        Count("runs", "FAILED", 12_345_678),
+        Count("registered_models", None, 2),
+    ]
+    families = parse(Snapshot("", counts=Counts(numbers, 1_760_000_000.5)))
+
+    def samples(name: str) -> list[tuple[dict[str, str], float]]:
+        return [(sample.labels, sample.value) for sample in families[OWN_PREFIX + name].samples]
+
+    assert samples("experiments") == [
+        ({"lifecycle_stage": "active"}, 3),
+        ({"lifecycle_stage": "deleted"}, 1),
+    ]
+    assert samples("runs") == [({"status": "FAILED"}, 12_345_678)]
+    assert samples("registered_models") == [({}, 2)]
+    assert samples("counts_timestamp_seconds") == [({}, 1_760_000_000.5)]
+    assert f"{OWN_PREFIX}model_versions" not in families
+
+
+def test_what_was_left_out_is_counted_by_reason() -> None:
+    families = parse(Snapshot("", dropped={"limit": 7, "age": 2}))
+
+    dropped = families[f"{OWN_PREFIX}dropped_series"].samples
+    assert {sample.labels["reason"]: sample.value for sample in dropped} == {
+        **dict.fromkeys(REASONS, 0),
+        "limit": 7,
+        "age": 2,
+    }
+
+
+def test_series_are_the_samples_that_belong_to_runs() -> None:
+    runs = [run_of(1, {"a": 1, "b": 2}, end_time=5), run_of(2, {"a": 1})]
+
+    served = parse(Snapshot("", runs=runs))[f"{OWN_PREFIX}series"].samples[0].value
+
+    assert served == (2 + 3) + (1 + 2)
+
+
+def test_missing_index_is_told() -> None:
+    usable = f"{OWN_PREFIX}index_usable"
+
+    assert parse(Snapshot("", indexed=True))[usable].samples[0].value == 1
+    assert parse(Snapshot("", indexed=False))[usable].samples[0].value == 0
+
+
+def test_openmetrics_knows_info_and_ends() -> None:
+    lines = render(one_run(mse=1.0), TAGS, Format.OPENMETRICS).splitlines()
+
+    assert f"# TYPE {OWN_PREFIX}run info" in lines
+    assert any(line.startswith(f"{OWN_PREFIX}run_info{{") for line in lines)
+    assert lines[-1] == "# EOF"
 
 
 @pytest.mark.parametrize(
@@ -222,13 +331,26 @@ def test_nothing_logged_yet_is_valid_text() -> None:
         one_run(mse_local=1.5, f1_visitante=math.nan, accuracy_promedio=0),
         one_run(up=math.inf, down=-math.inf, small=5e-324, large=1.7976931348623157e308),
         one_run(**{"val/acc": 1, "val-acc": 2, "1st": 3, "précision": 4, "精度": 5, "x y:z": 6}),
-        Snapshot("", [Run("0" * 32, 'a "b"\\\nc', "FAILED", 1, "ñ\r\u2028\t", ("x\n",), (1.0,))]),
+        Snapshot(
+            "",
+            runs=[
+                run_of(
+                    0,
+                    {"x\n": 1.0},
+                    run_name='a "b"\\\nc',
+                    end_time=2,
+                    experiment_name="ñ\r\u2028\t",
+                    tags=("a", "b\nc", '"'),
+                )
+            ],
+            counts=Counts([Count("runs", "FINISHED", 3), Count("experiments", "active", 1)], 5.0),
+        ),
     ],
 )
 def test_promtool_finds_nothing_to_complain_about(snapshot: Snapshot) -> None:
     checked = subprocess.run(
         ["promtool", "check", "metrics"],
-        input=render(snapshot, 0.001).encode(),
+        input=render(snapshot, TAGS).encode(),
         capture_output=True,
         check=False,
     )

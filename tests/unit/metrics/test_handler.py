@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.unit.metrics.conftest import Cluster, Tracking
+    from tests.postgres import Cluster
+    from tests.unit.metrics.conftest import Tracking
 
     Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -100,7 +101,55 @@ def test_accept_encoding_is_honoured(
 
     assert answer["isBase64Encoded"] is packed
     assert ("content-encoding" in answer["headers"]) is packed
-    assert answer["headers"]["vary"] == "accept-encoding"
+    assert answer["headers"]["vary"] == "accept, accept-encoding"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "content_type"),
+    [
+        ("", "text/plain"),
+        ("*/*", "text/plain"),
+        ("application/json", "text/plain"),
+        ("application/openmetrics-text", "application/openmetrics-text"),
+        ("application/openmetrics-text;version=1.0.0;q=0.5, text/plain;q=0.4", "application/o"),
+        ("application/openmetrics-text;version=1.0.0;q=0.3, text/plain;q=0.4", "text/plain"),
+        ("application/openmetrics-text;version=0.0.1", "text/plain"),
+        ("application/openmetrics-text;q=0, */*;q=0.1", "text/plain"),
+        ("application/openmetrics-text;q=high", "text/plain"),
+        # What Prometheus 2.53 and 3 send.
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.2",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+    ],
+)
+def test_accept_is_honoured(ask: Ask, accepted: str, content_type: str) -> None:
+    answer = ask(event("get_metrics", accept=accepted))
+
+    assert answer["headers"]["content-type"].startswith(content_type)
+    assert answer["body"].endswith("# EOF\n") is content_type.startswith("application")
+
+
+def test_answer_that_lambda_would_not_pass_on_says_what_to_do(
+    ask: Ask, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking.run("0", {f"metric_{number}": number for number in range(100)})
+    monkeypatch.setattr(function, "_LIMIT_BYTES", 5_000)
+
+    plain, packed = ask(event("get_metrics")), ask(event("get_metrics_gzip"))
+
+    assert plain["statusCode"] == 406
+    assert "Accept-Encoding: gzip" in plain["body"]
+    assert packed["statusCode"] == 200
+    monkeypatch.setattr(function, "_LIMIT_BYTES", 1_500)
+    refused = ask(event("get_metrics_gzip"))
+    assert refused["statusCode"] == 503
+    assert "serve fewer series" in refused["body"]
+    assert "content-encoding" not in refused["headers"]
 
 
 def test_head_has_the_headers_and_no_body(
@@ -204,6 +253,22 @@ def test_log_is_one_line_of_json_without_secrets(
 def test_setting_that_is_no_digest_is_refused(digest: str) -> None:
     with pytest.raises(ValueError, match="METRICS_TOKEN_SHA256"):
         Endpoint.from_environment(NOBODY | {"METRICS_TOKEN_SHA256": digest})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("METRICS_MAX_SERIES", "0"),
+        ("METRICS_MAX_SERIES", "many"),
+        ("METRICS_MAX_AGE_SECONDS", "-1"),
+        ("METRICS_TAGS", "user"),
+        ("METRICS_TAGS", '{"user": 1}'),
+        ("METRICS_TAGS", '["a.b", "a/b"]'),
+    ],
+)
+def test_setting_that_makes_no_sense_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  each has words of its own
+        Endpoint.from_environment(NOBODY | {name: value})
 
 
 @pytest.mark.parametrize("name", sorted(NOBODY))

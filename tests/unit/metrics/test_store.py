@@ -7,18 +7,23 @@ import os
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import certifi
 import pytest
-from exposition import Run
-from mlflow.entities import Metric, RunStatus
-from store import Database, Store, UnavailableError
+from mlflow.entities import Metric, RunStatus, RunTag
+from mlflow.store.model_registry.sqlalchemy_store import (
+    SqlAlchemyStore as SqlAlchemyModelRegistryStore,
+)
+from settings import Database, Selection
+from snapshot import Counts, Run, Snapshot
+from store import Store, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.unit.metrics.conftest import Cluster, Tracking
+    from tests.postgres import Cluster
+    from tests.unit.metrics.conftest import Tracking
 
 
 @pytest.fixture
@@ -26,7 +31,9 @@ def opened() -> Iterator[Callable[[dict[str, str]], Store]]:
     stores: list[Store] = []
 
     def open_store(settings: dict[str, str]) -> Store:
-        stores.append(Store(Database.from_environment(settings)))
+        stores.append(
+            Store(Database.from_environment(settings), Selection.from_environment(settings))
+        )
         return stores[-1]
 
     yield open_store
@@ -39,8 +46,26 @@ def store(tracking: Tracking, opened: Callable[[dict[str, str]], Store]) -> Stor
     return opened(tracking.settings)
 
 
+@pytest.fixture
+def select(
+    tracking: Tracking, opened: Callable[[dict[str, str]], Store]
+) -> Callable[..., Snapshot]:
+    """Return what is found with settings of METRICS_*."""
+
+    def found(**settings: str) -> Snapshot:
+        own = {f"METRICS_{name.upper()}": value for name, value in settings.items()}
+        return opened(tracking.settings | own).latest()
+
+    return found
+
+
+def numbers(counts: Counts) -> dict[tuple[str, str | None], float]:
+    assert counts.trouble == ""
+    return {(count.what, count.kind): count.number for count in counts.numbers}
+
+
 def metrics(run: Run) -> dict[str, float]:
-    return dict(zip(run.keys, run.values, strict=True))
+    return dict(zip(run.keys, map(float, run.values), strict=True))
 
 
 def test_untouched_database_has_a_schema_and_no_runs(store: Store) -> None:
@@ -57,7 +82,12 @@ def test_latest_run_wins_over_older_finished_run(store: Store, tracking: Trackin
     newer = tracking.run(experiment, {"mse_local": 0.5}, start=1001, name="newer")
 
     assert store.latest().runs == [
-        Run(newer, "newer", "RUNNING", int(experiment), "liga", ("mse_local",), (0.5,))
+        Run(
+            *(newer, "newer", "RUNNING", 1001, None, int(experiment), "liga"),
+            tags=[None],
+            keys=("mse_local",),
+            values=["0.5"],
+        )
     ]
 
 
@@ -230,3 +260,220 @@ def test_reader_needs_no_right_to_write(store: Store, tracking: Tracking) -> Non
         assert store.latest().runs == []
     finally:
         tracking.cluster.execute("ALTER ROLE mlflow_metrics RESET default_transaction_read_only")
+
+
+INDEX = (
+    "CREATE INDEX mlflow_latest_run ON runs (experiment_id, start_time DESC, run_uuid)"
+    " WHERE lifecycle_stage = 'active'"
+)
+
+
+def test_without_the_index_the_same_runs_are_found(store: Store, tracking: Tracking) -> None:
+    for number in range(4):
+        experiment = tracking.store.create_experiment(f"liga {number}")
+        for start in [5, 7, 7, 3]:
+            tracking.run(experiment, {"mse": start}, start=start)
+        tracking.store.delete_run(tracking.run(experiment, {"mse": 9}, start=9))
+    tracking.store.delete_experiment("4")
+    slow = store.latest()
+    tracking.cluster.execute(INDEX, tracking.database)
+    quick = store.latest()
+
+    assert (slow.indexed, quick.indexed) == (False, True)
+    assert len(quick.runs) == 3
+    assert sorted(slow.runs) == sorted(quick.runs)
+
+
+def test_index_is_what_the_statement_looks_into(store: Store, tracking: Tracking) -> None:
+    tracking.cluster.execute(
+        "INSERT INTO runs (run_uuid, lifecycle_stage, start_time, experiment_id)"
+        " SELECT md5(n::text), 'active', n, 0 FROM generate_series(1, 10000) AS n",
+        tracking.database,
+    )
+    tracking.cluster.execute(f"{INDEX}; ANALYZE runs", tracking.database)
+    store.latest()
+    # Statistics reach the view with some delay, but all of a closed connection's are there.
+    store.close()
+
+    for _ in range(50):
+        [(scans,)] = tracking.cluster.execute(
+            "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'mlflow_latest_run'",
+            tracking.database,
+        )
+        if scans:
+            break
+        time.sleep(0.1)
+    assert scans == 1
+
+
+def test_migration_under_a_kept_connection_is_survived(store: Store, tracking: Tracking) -> None:
+    tracking.run("0", {"mse": 1})
+    store.latest()
+    tracking.cluster.execute("ALTER TABLE runs ALTER name TYPE varchar(500)", tracking.database)
+
+    assert len(store.latest().runs) == 1
+
+
+def test_filters_match_whole_names(select: Callable[..., Snapshot], tracking: Tracking) -> None:
+    for name in ["liga", "liga 2", "scratch/liga"]:
+        tracking.run(tracking.store.create_experiment(name), {"mse": 1, "mse_local": 2, "r2": 3})
+
+    by_experiment = select(experiments="liga|liga 3")
+    by_name = select(experiments="liga", names="mse(_.*)?")
+    without = select(experiments="(?!scratch/).*")
+
+    assert [run.experiment_name for run in by_experiment.runs] == ["liga"]
+    assert by_experiment.dropped == {"experiment": 2 * (3 + 2)}
+    assert set(metrics(by_name.runs[0])) == {"mse", "mse_local"}
+    assert by_name.dropped == {"experiment": 2 * (3 + 2), "name": 1}
+    assert {run.experiment_name for run in without.runs} == {"liga", "liga 2"}
+
+
+def test_filter_that_leaves_no_metric_leaves_the_run(
+    select: Callable[..., Snapshot], tracking: Tracking
+) -> None:
+    tracking.run("0", {"mse": 1})
+
+    found = select(names="none")
+
+    assert [run.keys for run in found.runs] == [()]
+    assert found.dropped == {"name": 1}
+
+
+def test_filter_that_is_none_says_so(select: Callable[..., Snapshot], tracking: Tracking) -> None:
+    tracking.run("0", {})
+
+    with pytest.raises(UnavailableError, match=r"a filter is none: .*parentheses"):
+        select(experiments="liga (2")
+
+
+def test_filter_is_no_way_into_the_statement(select: Callable[..., Snapshot]) -> None:
+    assert select(experiments="'; DROP TABLE runs; --\\", names="%s %(names)s").runs == []
+
+
+def test_latest_run_that_is_too_old_is_left_out(
+    select: Callable[..., Snapshot], tracking: Tracking
+) -> None:
+    now = int(time.time() * 1000)
+    old, new = (tracking.store.create_experiment(name) for name in ("old", "new"))
+    tracking.run(old, {"mse": 1, "r2": 1}, start=now - 100_000)
+    tracking.run(new, {"mse": 1}, start=now - 10_000)
+
+    found = select(max_age_seconds="50")
+
+    assert [run.experiment_name for run in found.runs] == ["new"]
+    assert found.dropped == {"age": 2 + 2}
+
+
+def test_limit_serves_the_newest_runs_and_the_last_of_them_in_part(
+    select: Callable[..., Snapshot], tracking: Tracking
+) -> None:
+    for start in [1, 3, 2, 4]:
+        experiment = tracking.store.create_experiment(f"liga {start}")
+        tracking.run(experiment, {"c": 1, "a": 2, "b": 3}, start=start)
+
+    # The newest takes 2 + 3, the next 2 + 1 of its 3.
+    found = select(max_series="8")
+
+    assert [run.experiment_name for run in found.runs] == ["liga 4", "liga 3"]
+    assert set(found.runs[0].keys) == {"a", "b", "c"}
+    assert found.runs[1].keys == ("a",)
+    assert metrics(found.runs[1]) == {"a": 2}
+    assert found.dropped == {"limit": 2 + 2 * (2 + 3)}
+
+
+def test_limit_that_leaves_no_room_for_a_metric_leaves_the_run(
+    select: Callable[..., Snapshot], tracking: Tracking
+) -> None:
+    tracking.run("0", {"mse": 1})
+
+    assert [run.keys for run in select(max_series="2").runs] == [()]
+    assert select(max_series="1").runs == []
+    assert select(max_series="1").dropped == {"limit": 3}
+
+
+def test_tags_come_in_the_order_that_was_asked_for(
+    select: Callable[..., Snapshot], tracking: Tracking
+) -> None:
+    run_id = tracking.run("0", {})
+    for key, value in [("model_type", "Poisson"), ("team/a", "A"), ("other", "B")]:
+        tracking.store.set_tag(run_id, RunTag(key, value))
+
+    assert select(tags='["absent\'", "team/a"]').runs[0].tags == ["Poisson", None, "A"]
+
+
+def test_counts_are_those_of_mlflow(store: Store, tracking: Tracking) -> None:
+    gone = tracking.store.create_experiment("gone")
+    tracking.store.delete_experiment(gone)
+    finished = tracking.run("0", {})
+    tracking.store.update_run_info(finished, RunStatus.FINISHED, 2000, None)
+    tracking.run("0", {})
+    tracking.store.delete_run(tracking.run("0", {}))
+
+    counts = store.latest().counts
+
+    assert numbers(counts) == {
+        ("experiments", "active"): 1,
+        ("experiments", "deleted"): 1,
+        ("runs", "FINISHED"): 1,
+        ("runs", "RUNNING"): 1,
+        ("runs_estimated", None): 0,
+        ("registered_models", None): 0,
+        ("model_versions", None): 0,
+    }
+    assert time.time() - 60 < counts.counted_at <= time.time()
+
+
+def test_models_are_counted(store: Store, tracking: Tracking) -> None:
+    untyped: Any = SqlAlchemyModelRegistryStore
+    registry = untyped(tracking.cluster.url(tracking.database))
+    registry.create_registered_model("champion")
+    for _ in range(3):
+        registry.create_model_version("champion", "mlflow-artifacts:/model", None)
+    registry.delete_model_version("champion", "2")
+    registry.engine.dispose()
+
+    counted = numbers(store.latest().counts)
+
+    assert counted["registered_models", None] == 1
+    assert counted["model_versions", None] == 2
+
+
+def test_very_many_runs_are_estimated(
+    store: Store, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        run_id = tracking.run("0", {})
+        if number < 15:
+            tracking.store.update_run_info(run_id, RunStatus.FINISHED, 2000, None)
+    tracking.cluster.execute("ANALYZE runs", tracking.database)
+    monkeypatch.setattr("store.COUNTED_RUNS", 19)
+
+    counted = numbers(store.latest().counts)
+
+    assert counted["runs_estimated", None] == 1
+    assert counted["runs", "FINISHED"] == 15
+    assert counted["runs", "RUNNING"] == 5
+
+
+def test_counts_are_kept_for_a_while(
+    store: Store, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = store.latest().counts
+    tracking.run("0", {})
+
+    assert store.latest().counts is before
+    monkeypatch.setattr(store, "_counts_due", 0.0)
+    assert numbers(store.latest().counts)["runs", "RUNNING"] == 1
+
+
+def test_counts_that_cannot_be_had_do_not_cost_the_runs(store: Store, tracking: Tracking) -> None:
+    tracking.run("0", {"mse": 1})
+    tracking.cluster.execute(
+        "REVOKE SELECT ON registered_models FROM mlflow_metrics", tracking.database
+    )
+
+    for _ in range(2):
+        found = store.latest()
+        assert len(found.runs) == 1
+        assert "permission denied" in found.counts.trouble

@@ -1,0 +1,105 @@
+"""What the function is told by its environment; this directory's README lists it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from naming import tag_label
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+MAX_SERIES = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the database is; `timeout` is what it has for connecting and answering, in seconds."""
+
+    host: str
+    port: int
+    name: str
+    user: str
+    password: str
+    ca_file: str
+    timeout: float
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Database:
+        """Read the settings.
+
+        Raises
+        ------
+        KeyError
+            If one is missing.
+        ValueError
+            If the port or the time is no number.
+        """
+        return cls(
+            host=environment["DATABASE_HOST"],
+            port=int(environment["DATABASE_PORT"]),
+            name=environment["DATABASE_NAME"],
+            user=environment["DATABASE_USER"],
+            password=environment["DATABASE_PASSWORD"],
+            ca_file=environment["DATABASE_SSLROOTCERT"],
+            timeout=float(environment.get("DATABASE_TIMEOUT_SECONDS", "1.8")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is served of what there is.
+
+    Attributes
+    ----------
+    experiments, names
+        Regular expressions of PostgreSQL that the whole name of an experiment or a metric has to
+        match; None lets all through.
+    max_age
+        Seconds since the start of a latest run after which it is no longer served, or None.
+    max_series
+        How many samples of runs are served at most.
+    tags
+        Tags of a run that its info family has as labels.
+    """
+
+    experiments: str | None = None
+    names: str | None = None
+    max_age: float | None = None
+    max_series: int = MAX_SERIES
+    tags: tuple[str, ...] = ("model_type",)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Selection:
+        """Read the settings; each may be left out or empty.
+
+        Raises
+        ------
+        ValueError
+            If one has no usable value.
+        """
+        max_age = float(environment.get("METRICS_MAX_AGE_SECONDS") or 0)
+        max_series = int(environment.get("METRICS_MAX_SERIES") or MAX_SERIES)
+        if max_age < 0 or max_series < 1:
+            raise ValueError("METRICS_MAX_AGE_SECONDS and METRICS_MAX_SERIES count upwards")
+        further = json.loads(environment.get("METRICS_TAGS") or "[]")
+        if not isinstance(further, list) or not all(isinstance(tag, str) for tag in further):
+            raise ValueError("METRICS_TAGS is no JSON list of names")
+        tags = tuple(dict.fromkeys(["model_type", *further]))
+        if len({tag_label(tag) for tag in tags}) != len(tags):
+            raise ValueError("METRICS_TAGS holds names that lead to the same label")
+        return cls(
+            experiments=_whole(environment.get("METRICS_EXPERIMENTS", "")),
+            names=_whole(environment.get("METRICS_NAMES", "")),
+            max_age=max_age or None,
+            max_series=max_series,
+            tags=tags,
+        )
+
+
+def _whole(expression: str) -> str | None:
+    """Let a regular expression match whole names only, as Prometheus' own do."""
+    return f"^(?:{expression})$" if expression else None

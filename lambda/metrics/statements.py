@@ -1,0 +1,138 @@
+"""What is asked of MLflow's database, in SQL.
+
+Parameters are written as psycopg2 takes them; they are put in once per connection, when the
+statement is prepared there, so that PostgreSQL plans it once.
+"""
+
+# Between the names, and between the values, of a run's metrics. MLflow takes it in no name.
+SEPARATOR = "\x1f"
+
+# Samples that every served run has beside its metrics: info and start time. An end time is another.
+SAMPLES_OF_A_RUN = 2
+
+# Up to so many runs are counted one by one, which takes some hundredths of a second.
+COUNTED_RUNS = 100_000
+
+# One row for each active experiment with its latest active run, and one row without where there is
+# no run at all.
+#
+# - The order of the runs is that of MLflow's own search, and that of the index of role mlflow.
+#   While the index is missing, a look for each experiment would read all runs each time: then one
+#   pass over the runs is made instead. PostgreSQL runs only the half whose condition holds.
+# - MLflow writes an infinity as the largest number that a double holds, and NaN as 0 with a flag.
+#   PostgreSQL writes a double in the fewest digits that read back as the same one.
+# - The runs that started last are served first. A run at the limit is served with as many of its
+#   metrics as there is room for, those after it not at all.
+LATEST_RUNS = """
+WITH facts AS MATERIALIZED (
+  SELECT (SELECT max(version_num) FROM alembic_version) AS schema,
+         EXISTS (SELECT FROM pg_index
+                 WHERE indexrelid = to_regclass('mlflow_latest_run') AND indisvalid) AS indexed
+),
+latest AS (
+  SELECT e.experiment_id, e.name AS experiment_name, r.*
+  FROM experiments AS e
+  CROSS JOIN LATERAL (
+    SELECT run_uuid, name AS run_name, status, start_time, end_time
+    FROM runs
+    WHERE experiment_id = e.experiment_id AND lifecycle_stage = 'active'
+    ORDER BY start_time DESC, run_uuid
+    LIMIT 1
+  ) AS r
+  WHERE e.lifecycle_stage = 'active' AND (SELECT indexed FROM facts)
+  UNION ALL
+  (
+    SELECT DISTINCT ON (e.experiment_id)
+           e.experiment_id, e.name, r.run_uuid, r.name, r.status, r.start_time, r.end_time
+    FROM (
+      SELECT experiment_id, max(start_time) AS start_time
+      FROM runs
+      WHERE lifecycle_stage = 'active'
+      GROUP BY experiment_id
+    ) AS last
+    JOIN runs AS r USING (experiment_id, start_time)
+    JOIN experiments AS e USING (experiment_id)
+    WHERE r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active'
+      AND NOT (SELECT indexed FROM facts)
+    ORDER BY e.experiment_id, r.run_uuid
+  )
+),
+measured AS (
+  SELECT latest.*, metrics.*,
+         CASE WHEN NOT (%(experiments)s IS NULL OR experiment_name ~ %(experiments)s)
+                THEN 'experiment'
+              WHEN start_time < 1000 * (extract(epoch FROM now()) - %(max_age)s) THEN 'age'
+         END AS reason,
+         %(samples_of_a_run)s + (end_time IS NOT NULL)::int AS own
+  FROM latest
+  CROSS JOIN LATERAL (
+    SELECT count(*)::int AS found,
+           count(*) FILTER (WHERE %(names)s IS NULL OR key ~ %(names)s)::int AS kept,
+           string_agg(key, %(separator)s)
+             FILTER (WHERE %(names)s IS NULL OR key ~ %(names)s) AS keys,
+           string_agg(
+             CASE WHEN is_nan THEN 'NaN'
+                  WHEN value >= 1.7976931348623157e308 THEN '+Inf'
+                  WHEN value <= -1.7976931348623157e308 THEN '-Inf'
+                  ELSE value::text END,
+             %(separator)s
+           ) FILTER (WHERE %(names)s IS NULL OR key ~ %(names)s) AS values
+    FROM latest_metrics
+    WHERE run_uuid = latest.run_uuid
+  ) AS metrics
+),
+counted AS (
+  SELECT *,
+         %(max_series)s - sum(own + kept) OVER (
+           PARTITION BY reason ORDER BY start_time DESC, run_uuid ROWS UNBOUNDED PRECEDING
+         ) + kept AS room
+  FROM measured
+)
+SELECT facts.schema, facts.indexed,
+       coalesce(reason, CASE WHEN room < 0 THEN 'limit' END) AS dropped, found, kept, own, room,
+       run_uuid, run_name, status, start_time, end_time, experiment_id, experiment_name,
+       CASE WHEN served THEN ARRAY[%(tags)s]::text[] END AS tags,
+       CASE WHEN served THEN keys END AS keys,
+       CASE WHEN served THEN values END AS values
+FROM facts
+LEFT JOIN (SELECT *, reason IS NULL AND room >= 0 AS served FROM counted) AS run ON true
+"""
+
+# One of the tags that LATEST_RUNS has a place for; a look for each is quicker than one for all.
+TAG = "(SELECT value FROM tags WHERE key = %s AND run_uuid = run.run_uuid)"
+
+# How many there are, as rows of family, label and number. Runs are counted one by one as long as
+# that is quick; beyond, PostgreSQL's own statistics tell, which autovacuum keeps.
+COUNTS = """
+WITH estimate AS MATERIALIZED (
+  SELECT reltuples AS runs, reltuples > %(exact_up_to)s AS needed
+  FROM pg_class WHERE oid = 'runs'::regclass
+),
+shares AS (
+  SELECT attname, share.*
+  FROM pg_stats
+  CROSS JOIN LATERAL
+    unnest(most_common_vals::text::text[], most_common_freqs) AS share (value, part)
+  WHERE schemaname = (SELECT relnamespace::regnamespace::text FROM pg_class
+                      WHERE oid = 'runs'::regclass)
+    AND tablename = 'runs' AND attname IN ('status', 'lifecycle_stage')
+)
+SELECT 'experiments', lifecycle_stage, count(*)::float FROM experiments GROUP BY lifecycle_stage
+UNION ALL
+SELECT 'runs', status, count(*) FROM runs
+WHERE lifecycle_stage = 'active' AND NOT (SELECT needed FROM estimate)
+GROUP BY status
+UNION ALL
+SELECT 'runs', status.value, round(estimate.runs * status.part * active.part)
+FROM estimate
+JOIN shares AS status ON status.attname = 'status'
+JOIN shares AS active ON active.attname = 'lifecycle_stage' AND active.value = 'active'
+WHERE needed
+UNION ALL
+SELECT 'runs_estimated', NULL, needed::int FROM estimate
+UNION ALL
+SELECT 'registered_models', NULL, count(*) FROM registered_models
+UNION ALL
+SELECT 'model_versions', NULL, count(*) FROM model_versions
+WHERE current_stage <> 'Deleted_Internal'
+"""
