@@ -56,7 +56,10 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.up
 	@touch $@
 
 .PHONY: test
-test: lint unit provisioning molecule e2e ## everything that CI runs
+test: lint ## everything that CI runs
+	$(ROOT) $(BIN)/python -m local_aws image
+	@echo "==> The others, two at a time, the longest first; each shows its output when it is done"
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e provisioning unit molecule
 
 .PHONY: test-full
 test-full: test ## make test and what is too slow for it
@@ -86,7 +89,7 @@ molecule: system-test $(VENV)/.test ## the roles of the host, on a host of their
 
 .PHONY: e2e
 e2e: system-test $(VENV)/.test ## what a user does, from make up to make down
-	$(BIN)/pytest -m 'not slow' tests/e2e
+	env --unset=MAKEFLAGS --unset=MAKELEVEL $(BIN)/pytest -m 'not slow' tests/e2e
 
 .PHONY: docs
 docs: $(VENV)/.up ## writes docs/variables.md from the roles

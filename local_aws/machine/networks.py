@@ -55,7 +55,8 @@ def bridge(podman: Podman, vpc_id: str) -> str | None:
     """Return the interface of a VPC's network; None when it has no network."""
     if not _exists(podman, vpc_id):
         return None
-    name: str = _inspect(podman, vpc_id)[0]["network_interface"]
+    found = json.loads(podman.run("network", "inspect", vpc_id).stdout)
+    name: str = found[0]["network_interface"]
     return name
 
 
@@ -63,15 +64,10 @@ def _exists(podman: Podman, name: str) -> bool:
     return podman.run("network", "exists", name, check=False).returncode == 0
 
 
-def _inspect(podman: Podman, *names: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(podman.run("network", "inspect", *names).stdout)
-    return found
-
-
 def _check_free(podman: Podman, cidr: str, name: str) -> None:
     wanted = ipaddress.ip_network(cidr)
-    names = podman.run("network", "ls", "--quiet").stdout.split()
-    for network in _inspect(podman, *names) if names else []:
+    networks: list[dict[str, Any]] = json.loads(podman.run("network", "ls", "--format=json").stdout)
+    for network in networks:
         for subnet in network.get("subnets") or []:
             if wanted.overlaps(ipaddress.ip_network(subnet["subnet"])):
                 owner = (network.get("labels") or {}).get("local-aws")

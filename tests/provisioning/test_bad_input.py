@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def test_local_aws_that_does_not_run(tmp_path: Path, aws: LocalAws) -> None:
-    play = replace(aws, directory=tmp_path, port=5572).play("site.yml")
+    play = replace(aws, directory=tmp_path, port=5573).play("site.yml")
 
     assert play.returncode != 0
     assert "make up" in play.output
