@@ -15,6 +15,9 @@ description:
     another release of zlib may compress differently.
   - A fingerprint of the inputs is kept beside the zip, so that an unchanged package is neither
     installed nor compressed again.
+  - Where an interpreter of the runtime's version is on this machine, the zip carries bytecode; new
+    instances of the function then need not make it of the sources (E(/var/task) is read-only).
+    A machine with that interpreter and one without build different zips.
   - Check mode compares the fingerprint and builds nothing. As a build touches only O(dest), set
     C(check_mode=false) on the task where a later one needs the zip.
 author:
@@ -29,7 +32,7 @@ options:
     description:
       - Shell patterns of what is left out of O(src), matched against each file's or directory's
         name and its path below O(src).
-      - C(__pycache__) and C(*.pyc) are always left out.
+      - C(__pycache__) and C(*.pyc) are always left out; see O(python) for the bytecode in the zip.
     type: list
     elements: str
     default: ['.*', 'tests']
@@ -48,6 +51,12 @@ options:
       - The Python version of the function's runtime.
     type: str
     default: '3.13'
+  python:
+    description:
+      - The Python interpreter that makes the bytecode. Its version has to be O(python_version).
+      - By default the one that runs this module, if it is of that version, else C(python3.x) of
+        E(PATH), else none.
+    type: path
   architecture:
     description:
       - The instruction set of the function.
@@ -129,6 +138,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -138,7 +148,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 # Raised whenever the same inputs give another zip, so that older zips are built anew.
-_FORMAT = 1
+_FORMAT = 2
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _NEVER = ("__pycache__", "*.pyc")
@@ -249,10 +259,16 @@ def merge(sources: dict[str, Member], packages: dict[str, Member]) -> dict[str, 
 
 
 def fingerprint(
-    sources: dict[str, Member], lock: Path | None, python_version: str, architecture: str
+    sources: dict[str, Member],
+    lock: Path | None,
+    python_version: str,
+    architecture: str,
+    *,
+    bytecode: bool,
 ) -> dict[str, Any]:
     """Return everything that the zip is made from, as it is kept beside the zip."""
     return {
+        "bytecode": bytecode,
         "format": _FORMAT,
         "python_version": python_version,
         "architecture": architecture,
@@ -306,6 +322,18 @@ def find_uv(given: str | None) -> str:
     return found
 
 
+def _version(python: str) -> str:
+    """Return an interpreter's version, two numbers; empty if it is no interpreter."""
+    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        asked = subprocess.run(
+            [python, "-I", "-c", ask], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return asked.stdout.strip()
+
+
 class Package:
     """The zip that the module was asked for."""
 
@@ -343,8 +371,13 @@ class Package:
         if not sources:
             raise PackageError(f"src: nothing is left of {self.src} after exclude")
         sources = add_extra_files(sources, self.params["extra_files"])
+        self.python = self._find_python()
         inputs = fingerprint(
-            sources, self.lock, self.params["python_version"], self.params["architecture"]
+            sources,
+            self.lock,
+            self.params["python_version"],
+            self.params["architecture"],
+            bytecode=self.python is not None,
         )
         known = self._known()
         if known.get("inputs") == inputs:
@@ -377,6 +410,8 @@ class Package:
             self._install(self.lock, target)
             packages = collect(target, _NOT_FROM_PACKAGES)
         members = merge(sources, packages)
+        if self.python:
+            members = merge(members, self._compile(self.python, members, scratch / "bytecode"))
         size = sum(member.path.stat().st_size for member in members.values())
         if size > _MAX_UNCOMPRESSED:
             raise PackageError(
@@ -389,6 +424,40 @@ class Package:
             return False
         self._replace(self.dest, built.read_bytes())
         return True
+
+    def _find_python(self) -> str | None:
+        """Return an interpreter of the runtime's version: the given one, this, that of PATH, none.
+
+        Raises
+        ------
+        PackageError
+            If the given one is not of that version.
+        """
+        wanted, given = self.params["python_version"], self.params["python"]
+        for candidate in [given] if given else [sys.executable, shutil.which(f"python{wanted}")]:
+            if candidate and _version(candidate) == wanted:
+                return candidate
+        if given:
+            raise PackageError(f"python: {given} is no Python {wanted}: name one, or leave it out")
+        return None
+
+    def _compile(self, python: str, members: dict[str, Member], target: Path) -> dict[str, Member]:
+        """Return the bytecode of all sources: the same wherever and whenever it is made."""
+        for name, member in members.items():
+            if name.endswith(".py"):
+                copy = target / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(member.path, copy)
+        command = [
+            *(python, "-I", "-m", "compileall", "-q", "-f"),
+            # Nothing in it depends on time or place, and nobody compares it with the source.
+            *("--invalidation-mode", "unchecked-hash", "-s", str(target), "-p", "/var/task"),
+            str(target),
+        ]
+        status, output, errors = self.module.run_command(command)
+        if status != 0:
+            raise PackageError(f"{python} could not compile: {(output + errors).strip()}")
+        return collect(target, ("*.py",))
 
     def _install(self, lock: Path, target: Path) -> None:
         """Unpack the wheels of the lock for the function's platform into `target`."""
@@ -432,6 +501,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "src": {"type": "path", "required": True},
+            "python": {"type": "path"},
             "exclude": {"type": "list", "elements": "str", "default": [".*", "tests"]},
             "extra_files": {"type": "dict", "default": {}},
             "lock": {"type": "path"},

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import stat
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -80,8 +81,9 @@ def arguments(src: Path, lock: Path, dest: Path) -> dict[str, Any]:
 
 
 def names(path: Path) -> list[str]:
+    """Return what is in the zip, beside bytecode, which not every machine can make."""
     with zipfile.ZipFile(path) as archive:
-        return archive.namelist()
+        return [name for name in archive.namelist() if "__pycache__" not in name]
 
 
 def test_zip_holds_sources_and_packages_of_the_platform(
@@ -256,6 +258,8 @@ def test_package_without_a_matching_hash_is_refused(
         ({"extra_files": {"/ca.pem": "/etc/hostname"}}, "give a relative path"),
         ({"extra_files": {"handler.py": "/etc/hostname"}}, "give another name"),
         ({"uv": "/nonexistent/uv"}, "name the uv executable"),
+        ({"python": "/nonexistent/python"}, "is no Python"),
+        ({"python": sys.executable, "python_version": "3.99"}, "is no Python 3.99"),
     ],
 )
 def test_bad_parameter_is_named_with_its_cure(
@@ -280,3 +284,47 @@ def test_playbook_finds_uv_beside_its_python(
     results, _ = run_tasks({**task, "check_mode": True}, task, task)
     assert [result["changed"] for result in results] == [True, True, False]
     assert results[1]["sha256"] == results[2]["sha256"]
+
+
+def test_bytecode_of_the_runtimes_version_is_in_the_zip(
+    run_module: RunModule, tmp_path: Path, src: Path, dest: Path
+) -> None:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    run_module(MODULE, src=str(src), dest=str(dest), python_version=here)
+
+    with zipfile.ZipFile(dest) as archive:
+        archive.extractall(tmp_path / "task")
+        compiled = [name for name in archive.namelist() if name.endswith(".pyc")]
+    tag = sys.implementation.cache_tag
+    assert compiled == [f"__pycache__/handler.{tag}.pyc", f"store/__pycache__/__init__.{tag}.pyc"]
+    # It says where the source lies in Lambda, and is not compared with it.
+    assert b"/var/task/handler.py" in (tmp_path / "task" / compiled[0]).read_bytes()
+    (tmp_path / "task/handler.py").write_text("raise SystemExit('the source was read')\n")
+    command = [sys.executable, "-c", "import handler; print(handler.handle({}, None))"]
+    done = subprocess.run(
+        command, cwd=tmp_path / "task", capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "{}\n"
+
+
+def test_bytecode_is_the_same_later(run_module: RunModule, src: Path, dest: Path) -> None:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    first = run_module(MODULE, src=str(src), dest=str(dest), python_version=here)
+    os.utime(src / "handler.py", (1, 1))
+    dest.unlink()
+
+    second = run_module(MODULE, src=str(src), dest=str(dest), python_version=here)
+
+    assert second["sha256"] == first["sha256"]
+
+
+def test_source_that_is_no_python_is_refused(run_module: RunModule, src: Path, dest: Path) -> None:
+    (src / "handler.py").write_text("def handle(:\n")
+
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+    failed = run_module(MODULE, src=str(src), dest=str(dest), python_version=here, fails=True)
+
+    assert "could not compile" in failed["msg"]
+    assert not dest.exists()
