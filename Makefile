@@ -91,6 +91,10 @@ molecule: system-test $(VENV)/.test ## the roles of the host, on a host of their
 e2e: system-test $(VENV)/.test ## what a user does, from make up to make down
 	env --unset=MAKEFLAGS --unset=MAKELEVEL $(BIN)/pytest -m 'not slow' tests/e2e
 
+.PHONY: bench
+bench: system-test $(VENV)/.test ## how fast it is, beside what else one could do
+	$(BIN)/python -m tests.bench.metrics_endpoint
+
 .PHONY: docs
 docs: $(VENV)/.up ## writes docs/variables.md from the roles
 	$(BIN)/python scripts/document_variables.py

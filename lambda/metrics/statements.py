@@ -101,6 +101,14 @@ LEFT JOIN (SELECT *, reason IS NULL AND room >= 0 AS served FROM counted) AS run
 # One of the tags that LATEST_RUNS has a place for; a look for each is quicker than one for all.
 TAG = "(SELECT value FROM tags WHERE key = %s AND run_uuid = run.run_uuid)"
 
+# Whether more than half of the connections that the role may have are taken.
+CROWDED = """
+SELECT rolconnlimit >= 0 AND 2 * (
+         SELECT count(*) FROM pg_stat_activity WHERE usesysid = pg_roles.oid
+       ) > rolconnlimit
+FROM pg_roles WHERE rolname = current_user
+"""
+
 # How many there are, as rows of family, label and number. Runs are counted one by one as long as
 # that is quick; beyond, PostgreSQL's own statistics tell, which autovacuum keeps.
 COUNTS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import select
 import time
 from collections import Counter
@@ -11,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 from psycopg2 import errors, extensions
 from snapshot import Count, Counts, Run, Snapshot
-from statements import COUNTED_RUNS, COUNTS, LATEST_RUNS, SAMPLES_OF_A_RUN, SEPARATOR, TAG
+from statements import (
+    COUNTED_RUNS,
+    COUNTS,
+    CROWDED,
+    LATEST_RUNS,
+    SAMPLES_OF_A_RUN,
+    SEPARATOR,
+    TAG,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +31,11 @@ if TYPE_CHECKING:
 # whole to open another.
 _SILENCE_MILLISECONDS = 800
 
+# What PostgreSQL says when the role has all the connections that it may have, and how long to wait
+# then, in seconds.
+_FULL = "too many connections for role"
+_TURN_SECONDS = 0.02
+
 # Counts change slowly and cost more the more runs there are, so not every scrape asks for them.
 COUNTS_SECONDS = 60
 
@@ -31,12 +45,18 @@ class UnavailableError(Exception):
 
 
 class Store:
-    """A connection that is opened at the first question, kept, and reopened when it broke."""
+    """A connection that is opened at the first question, kept, and reopened when it broke.
+
+    Each instance of the function has its own. When many scrape at once there are many instances,
+    and the role may have few connections: who finds half of them taken gives its own back at once,
+    and who finds all taken waits for one.
+    """
 
     def __init__(self, database: Database, selection: Selection) -> None:
         self._database = database
         self._selection = selection
         self._connection: Any = None
+        self._crowded = False
         self._counts = Counts()
         self._counts_due = 0.0
 
@@ -66,13 +86,16 @@ class Store:
             self.close()
             raise UnavailableError(_reason(error)) from error
         query_seconds = time.monotonic() - started
+        counts = self._count(deadline)
+        if self._crowded:
+            self.close()
         runs, dropped = _served(rows)
         return Snapshot(
             schema=rows[0][0] or "",
             indexed=rows[0][1],
             runs=runs,
             dropped=dropped,
-            counts=self._count(deadline),
+            counts=counts,
             query_seconds=query_seconds,
         )
 
@@ -99,12 +122,31 @@ class Store:
     def _ask(self, statement: str, deadline: float) -> list[tuple[Any, ...]]:
         """Run a prepared statement."""
         if self._connection is None:
-            self._connection = self._connect()
-            self._prepare(deadline)
+            self._open(deadline)
         with self._connection.cursor() as cursor:
             cursor.execute(f"EXECUTE {statement}")
             _wait(self._connection, deadline)
             return cursor.fetchall()
+
+    def _open(self, deadline: float) -> None:
+        """Connect, when the role may have another connection, and prepare the statements."""
+        refused: psycopg2.OperationalError | None = None
+        while True:
+            self._connection = self._connect()
+            try:
+                _wait(self._connection, deadline)
+            except psycopg2.OperationalError as error:
+                # There is no code to tell it by before there is a connection.
+                if _FULL not in str(error):
+                    raise
+                refused = error
+                self.close()
+                time.sleep(random.uniform(0.5, 1.5) * _TURN_SECONDS)  # noqa: S311  no secret
+            except TimeoutError:
+                raise refused or TimeoutError from None
+            else:
+                break
+        self._prepare(deadline)
 
     def _connect(self) -> Any:
         """Begin to connect, without waiting: the deadline is for connecting and asking together."""
@@ -126,8 +168,7 @@ class Store:
         )
 
     def _prepare(self, deadline: float) -> None:
-        """Prepare both statements, in one message."""
-        _wait(self._connection, deadline)
+        """Prepare both statements and see how crowded it is, in one message."""
         selection = self._selection
         with self._connection.cursor() as cursor:
             tags = b", ".join(cursor.mogrify(TAG, (tag,)) for tag in selection.tags)
@@ -145,9 +186,11 @@ class Store:
             )
             counts = cursor.mogrify(COUNTS, {"exact_up_to": COUNTED_RUNS})
             cursor.execute(
-                b"PREPARE latest_runs AS " + latest_runs + b"; PREPARE counts AS " + counts
+                b"PREPARE latest_runs AS %s; PREPARE counts AS %s; %s"
+                % (latest_runs, counts, CROWDED.encode())
             )
             _wait(self._connection, deadline)
+            [(self._crowded,)] = cursor.fetchall()
 
 
 def _served(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Run], Counter[str]]:
@@ -203,13 +246,17 @@ def _reason(error: Exception) -> str:
     """Say in one line why there is no answer, without what a stranger need not know."""
     match error:
         case TimeoutError() | errors.QueryCanceled():
-            return "the database does not answer in time"
+            reason = "the database does not answer in time"
         case errors.InvalidRegularExpression():
-            return f"a filter is none: {str(error).splitlines()[0]}"
+            reason = f"a filter is none: {str(error).splitlines()[0]}"
         case errors.UndefinedTable() | errors.UndefinedColumn():
-            return "the database has no tables of MLflow yet: start the tracking server once"
+            reason = "the database has no tables of MLflow yet: start the tracking server once"
         case errors.InsufficientPrivilege():
-            return "the database lets this role read no tables of MLflow: run site.yml again"
+            reason = "the database lets this role read no tables of MLflow: run site.yml again"
+        case psycopg2.OperationalError() if _FULL in str(error):
+            reason = "the database has no connection left for this role"
         case psycopg2.OperationalError():
-            return "no connection to the database"
-    return f"the database refuses the question ({type(error).__name__})"
+            reason = "no connection to the database"
+        case _:
+            reason = f"the database refuses the question ({type(error).__name__})"
+    return reason

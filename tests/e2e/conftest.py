@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from tests.conftest import BIN, ROOT, LocalAws
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAME = "e2e"
+CONFIG = ROOT / "models/configs/random_forest.json"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,13 @@ class Deployment:
     def token(self) -> str:
         """The token that the metrics endpoint wants."""
         return Path(self.outputs["metrics_token_file"]).read_text().strip()
+
+    def scrape(self, token: str | None = None, **headers: str) -> requests.Response:
+        """Ask for the metrics; without a token given, with the right one."""
+        bearer = self.token if token is None else token
+        own = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        ca = str(self.aws.directory / "ca.pem")
+        return requests.get(self.metrics_url, headers=own | headers, verify=ca, timeout=30)
 
     def ssh(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command on the host, as the printed ssh_command does."""
@@ -95,3 +105,23 @@ def deployment() -> Iterator[Deployment]:
     finally:
         down = subprocess.run(["make", "down"], cwd=ROOT, env=aws.environment, check=False)
     assert down.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def run(deployment: Deployment) -> dict[str, Any]:
+    """A run that the experiment script logged, as MLflow's REST API tells it."""
+    logged = deployment.experiment(CONFIG)
+    assert logged.returncode == 0, logged.stdout + logged.stderr
+    found = re.search(r"\b[0-9a-f]{32}\b", logged.stdout)
+    assert found, logged.stdout
+    environment = deployment.client_environment
+    answer = requests.get(
+        f"{environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/runs/get",
+        params={"run_id": found.group()},
+        auth=(environment["MLFLOW_TRACKING_USERNAME"], environment["MLFLOW_TRACKING_PASSWORD"]),
+        verify=environment["MLFLOW_TRACKING_SERVER_CERT_PATH"],
+        timeout=30,
+    )
+    assert answer.status_code == requests.codes.ok, answer.text
+    told: dict[str, Any] = answer.json()["run"]
+    return told

@@ -4,44 +4,14 @@ from __future__ import annotations
 
 import re
 import stat
-import subprocess
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import requests
 
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Deployment
-
-CONFIG = ROOT / "models/configs/random_forest.json"
-
-
-@pytest.fixture(scope="module")
-def run(deployment: Deployment) -> dict[str, Any]:
-    """A run that the experiment script logged, as MLflow's REST API tells it."""
-    logged = deployment.experiment(CONFIG)
-    assert logged.returncode == 0, logged.stdout + logged.stderr
-    found = re.search(r"\b[0-9a-f]{32}\b", logged.stdout)
-    assert found, logged.stdout
-    environment = deployment.client_environment
-    answer = requests.get(
-        f"{environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/runs/get",
-        params={"run_id": found.group()},
-        auth=(environment["MLFLOW_TRACKING_USERNAME"], environment["MLFLOW_TRACKING_PASSWORD"]),
-        verify=environment["MLFLOW_TRACKING_SERVER_CERT_PATH"],
-        timeout=30,
-    )
-    assert answer.status_code == requests.codes.ok, answer.text
-    told: dict[str, Any] = answer.json()["run"]
-    return told
-
-
-def scrape(deployment: Deployment, token: str | None) -> requests.Response:
-    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-    ca = str(deployment.aws.directory / "ca.pem")
-    return requests.get(deployment.metrics_url, headers=headers, verify=ca, timeout=30)
 
 
 def test_make_up_prints_the_way_in_and_a_metric(deployment: Deployment) -> None:
@@ -128,39 +98,6 @@ def test_model_lies_in_the_bucket(deployment: Deployment, run: dict[str, Any]) -
     assert [key for key in keys if f"/{experiment}/" in key and key.endswith("/MLmodel")]
 
 
-def test_endpoint_gives_the_values_that_mlflow_has(
-    deployment: Deployment, run: dict[str, Any]
-) -> None:
-    answer = scrape(deployment, deployment.token)
-    run_id = run["info"]["run_id"]
-    served = dict(
-        re.findall(rf'^mlflow_(\w+)\{{run_id="{run_id}"\}} (\S+)$', answer.text, re.MULTILINE)
-    )
-    logged = {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}
-
-    assert answer.status_code == requests.codes.ok
-    assert {name: float(served[name]) for name in logged} == logged
-
-
-@pytest.mark.parametrize("token", [None, "", "wrong", "x" * 8_000])
-def test_endpoint_tells_a_stranger_nothing(deployment: Deployment, token: str | None) -> None:
-    answer = scrape(deployment, token)
-
-    assert answer.status_code == requests.codes.unauthorized
-    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    assert "mlflow_" not in answer.text
-
-
-def test_promtool_accepts_the_text(deployment: Deployment) -> None:
-    text = scrape(deployment, deployment.token).text
-
-    checked = subprocess.run(
-        ["promtool", "check", "metrics"], input=text, text=True, capture_output=True, check=False
-    )
-
-    assert checked.returncode == 0, checked.stderr
-
-
 def test_tracking_server_wants_a_login(deployment: Deployment) -> None:
     url = f"{deployment.outputs['mlflow_tracking_uri']}/api/2.0/mlflow/experiments/search"
     answer = requests.get(
@@ -192,27 +129,3 @@ def test_secrets_stand_in_no_log(deployment: Deployment) -> None:
 
     assert len(values) >= 6
     assert [name for name, value in zip(secrets, values, strict=True) if value in places] == []
-
-
-def test_destroy_leaves_nothing(deployment: Deployment) -> None:
-    play = deployment.aws.play("playbooks/destroy.yml", "-e", "confirm=e2e", "-e", "purge=true")
-
-    assert play.returncode == 0, play.output
-    assert deployment.aws.resources("e2e") == []
-    assert not deployment.directory.exists()
-
-
-def test_make_down_leaves_nothing(deployment: Deployment) -> None:
-    down = subprocess.run(
-        ["make", "down"],
-        cwd=ROOT,
-        env=deployment.aws.environment,
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-
-    assert down.returncode == 0, down.stderr
-    assert "not running" in deployment.aws.command("status").stdout
-    routes = subprocess.run(["ip", "route"], text=True, capture_output=True, check=True).stdout
-    assert "10.85.0.0/16" not in routes

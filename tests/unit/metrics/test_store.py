@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import certifi
@@ -158,6 +159,35 @@ def test_connection_is_kept(store: Store, tracking: Tracking) -> None:
 
     assert len(first) == 1
     assert tracking.cluster.execute(count) == first
+
+
+def test_many_at_once_share_the_connections_that_the_role_may_have(
+    tracking: Tracking, opened: Callable[[dict[str, str]], Store]
+) -> None:
+    tracking.run("0", {"mse": 1})
+    stores = [opened(tracking.settings) for _ in range(30)]
+    tracking.cluster.execute("ALTER ROLE mlflow_metrics CONNECTION LIMIT 4")
+    try:
+        with ThreadPoolExecutor(len(stores)) as pool:
+            found = list(pool.map(lambda store: store.latest(), stores))
+            again = list(pool.map(lambda store: store.latest(), stores))
+    finally:
+        tracking.cluster.execute("ALTER ROLE mlflow_metrics CONNECTION LIMIT -1")
+
+    assert [len(snapshot.runs) for snapshot in found + again] == [1] * 60
+
+
+def test_no_connection_left_is_told_in_time(
+    tracking: Tracking, opened: Callable[[dict[str, str]], Store]
+) -> None:
+    tracking.cluster.execute("ALTER ROLE mlflow_metrics CONNECTION LIMIT 0")
+    try:
+        started = time.monotonic()
+        with pytest.raises(UnavailableError, match="no connection left for this role"):
+            opened(tracking.settings).latest()
+        assert time.monotonic() - started < 2
+    finally:
+        tracking.cluster.execute("ALTER ROLE mlflow_metrics CONNECTION LIMIT -1")
 
 
 def test_broken_connection_is_reopened_within_the_question(
