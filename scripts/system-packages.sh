@@ -41,6 +41,15 @@ case $mode in
         ;;
 esac
 
+root=()
+if ((EUID)); then
+    command -v sudo >/dev/null || {
+        echo "Local AWS makes hosts and networks, and only root may: run make as root, or install sudo." >&2
+        exit 1
+    }
+    root=(sudo)
+fi
+
 missing=() reasons=() programs=()
 for entry in "${wanted[@]}"; do
     IFS=: read -r package program why <<<"$entry"
@@ -61,14 +70,6 @@ fi
 
 echo "==> Debian packages"
 printf '%s\n' "${reasons[@]}"
-root=()
-if ((EUID)); then
-    command -v sudo >/dev/null || {
-        echo "Installing needs root, and there is no sudo: run '$0 $mode' as root." >&2
-        exit 1
-    }
-    root=(sudo)
-fi
 
 # Packages that start a service when they are installed (prometheus) shall not: apt asks this program.
 # A policy of the machine's own is left as it is.
