@@ -5,7 +5,7 @@ The rules are stated in this directory's README.
 
 from __future__ import annotations
 
-import platform
+import sys
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -155,7 +155,7 @@ def _exporter(writer: _Writer, snapshot: Snapshot, series: int) -> None:
     writer.head(
         build, "The Python that answers, and the revision of MLflow's schema it reads.", info=True
     )
-    labels = {"mlflow_schema": snapshot.schema, "python": platform.python_version()}
+    labels = {"mlflow_schema": snapshot.schema, "python": sys.version.split(maxsplit=1)[0]}
     writer.lines.append(f"{build}{_labels(labels)} 1")
     writer.gauge(
         "query_duration_seconds",

@@ -10,10 +10,9 @@ import json
 import os
 import re
 import time
-from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from exposition import render
 from negotiation import preferred_format, takes_gzip
@@ -33,8 +32,7 @@ _LIMIT_BYTES = 6 * 1024 * 1024
 _GROWTH = {True: 2, False: 12}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An HTTP answer before it is encoded."""
 
     status: HTTPStatus

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from naming import tag_label
 
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 MAX_SERIES = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
+class Database(NamedTuple):
     """Where the database is; `timeout` is what it has for connecting and answering, in seconds."""
 
     host: str
@@ -49,8 +47,7 @@ class Database:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """What is served of what there is.
 
     Attributes

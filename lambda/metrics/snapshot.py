@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class Count(NamedTuple):
     number: float
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """How many there are of what.
 
     `counted_at` is in seconds since 1970; `trouble` says why nothing is known, if so.
@@ -48,8 +47,7 @@ class Counts:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What one question found.
 
     Attributes
@@ -71,6 +69,6 @@ class Snapshot:
     schema: str
     indexed: bool = True
     runs: Sequence[Run] = ()
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    counts: Counts = field(default_factory=Counts)
+    dropped: Mapping[str, int] = MappingProxyType({})
+    counts: Counts = Counts()
     query_seconds: float = 0.0
