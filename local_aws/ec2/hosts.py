@@ -157,6 +157,7 @@ class Host:
             public_keys=(key.public_key.strip(),) if key else (),
             user_data=str(instance.user_data) if instance.user_data else None,
         )
+        instance.nics[0].mac_address = networks.mac_address(instance.private_ip)
         self._doors = Doors(
             self.folder, self._settings.port, Metadata(instance, lambda: _user_data(instance))
         )
@@ -164,9 +165,7 @@ class Host:
             "create",
             f"--name={self.name}",
             f"--label={self._podman.label}",
-            f"--network={network}",
-            f"--ip={instance.private_ip}",
-            f"--mac-address={instance.nics[0].mac_address}",
+            *networks.place(network, instance.private_ip),
             f"--hostname={hostname}",
             # podman's own way to run systemd shares the control machine's cgroup tree; without
             # privileges systemd leaves out the sandboxing of units, and says nothing.

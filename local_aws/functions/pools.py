@@ -215,7 +215,7 @@ class Functions:
         subnet = ec2.get_subnet(config["SubnetIds"][0])
         network = networks.ensure(self._podman, ec2.get_vpc(subnet.vpc_id))
         address = subnet.get_available_subnet_ip(function)
-        return [f"--network={network}", f"--ip={address}"], partial(subnet.del_subnet_ip, address)
+        return networks.place(network, address), partial(subnet.del_subnet_ip, address)
 
     def _environment(self, function: Any, log: Log) -> dict[str, str]:
         role = sts_backends[function.account_id][function.partition].assume_role(

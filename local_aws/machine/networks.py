@@ -45,6 +45,24 @@ def ensure(podman: Podman, vpc: Any) -> str:
     return name
 
 
+def mac_address(address: str) -> str:
+    """Return the hardware address that belongs to an address of a VPC.
+
+    Neighbours remember whose an address is, for most of a minute. Whoever has it next, or again,
+    has to be found at the same place.
+    """
+    return "02:00:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(address).packed)
+
+
+def place(network: str, address: str) -> list[str]:
+    """Return podman's arguments for a container with an address in a network."""
+    return [
+        f"--network={network}",
+        f"--ip={address}",
+        f"--mac-address={mac_address(address)}",
+    ]
+
+
 def remove(podman: Podman, vpc_id: str) -> None:
     """Remove the network of a VPC, if it was ever made."""
     if _exists(podman, vpc_id):

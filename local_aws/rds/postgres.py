@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from local_aws import certificates
 from local_aws.errors import LocalAwsError
+from local_aws.machine import networks
 from local_aws.rds import parameters
 
 if TYPE_CHECKING:
@@ -134,8 +135,7 @@ class Postgres:
             "--detach",
             f"--name={self.name}",
             f"--label={self.podman.label}",
-            f"--network={self.network}",
-            f"--ip={self.address}",
+            *networks.place(self.network, self.address),
             "--shm-size=1g",
             "--stop-signal=SIGINT",
             # RDS, too, starts a server again that has crashed.
