@@ -24,6 +24,10 @@ INDEX = (
     "CREATE INDEX mlflow_latest_run ON runs (experiment_id, start_time DESC, run_uuid)"
     " WHERE lifecycle_stage = 'active'"
 )
+EXPERIMENT_COLUMNS = [
+    "experiment_id", "name", "artifact_location", "lifecycle_stage", "creation_time",
+    "last_update_time",
+]  # fmt: skip
 RUN_COLUMNS = [
     "run_uuid", "name", "source_type", "user_id", "status", "start_time", "end_time",
     "lifecycle_stage", "artifact_uri", "experiment_id",
@@ -104,7 +108,7 @@ def fill(cluster: Cluster, database: str, size: Size, *, index: bool = True) -> 
             cluster.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}", database)
     copies: list[tuple[str, Iterator[str]]] = [
         (
-            "experiments (experiment_id, name, lifecycle_stage, creation_time, last_update_time)",
+            f"experiments ({', '.join(EXPERIMENT_COLUMNS)})",
             _experiments(size),
         ),
         (f"runs ({', '.join(RUN_COLUMNS)})", _runs(size, uuids, chance)),
@@ -131,10 +135,13 @@ def fill(cluster: Cluster, database: str, size: Size, *, index: bool = True) -> 
 
 
 def _experiments(size: Size) -> Iterator[str]:
-    for number in range(1, size.experiments + 1):
-        yield f"{number}\tliga {number}\tactive\t{BASE}\t{BASE}\n"
-    yield f"{size.experiments + 1}\tdeleted\tdeleted\t{BASE}\t{BASE}\n"
-    yield f"{size.experiments + 2}\tempty\tactive\t{BASE}\t{BASE}\n"
+    known = [(number, f"liga {number}", "active") for number in range(1, size.experiments + 1)]
+    known += [
+        (size.experiments + 1, "deleted", "deleted"),
+        (size.experiments + 2, "empty", "active"),
+    ]
+    for number, name, stage in known:
+        yield f"{number}\t{name}\tmlflow-artifacts:/{number}\t{stage}\t{BASE}\t{BASE}\n"
 
 
 def _runs(size: Size, uuids: list[str], chance: random.Random) -> Iterator[str]:

@@ -150,13 +150,13 @@ class Rest:
     def experiments(self) -> list[str]:
         """Return the ids of all active experiments."""
         found: list[str] = []
-        token = None
+        further: dict[str, str] = {}
         while True:
-            page = self._ask("experiments", max_results=1000, page_token=token)
+            page = self._ask("experiments", max_results=1000, **further)
             found += [item["experiment_id"] for item in page.get("experiments", [])]
-            token = page.get("next_page_token")
-            if not token:
+            if not page.get("next_page_token"):
                 return found
+            further = {"page_token": page["next_page_token"]}
 
     def latest(self, experiments: list[str]) -> Values:
         """Return the values of the latest run of each experiment, one question each."""
