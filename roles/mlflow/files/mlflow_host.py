@@ -4,7 +4,8 @@ MLflow's own command hands the backend's password and the session key to its wor
 environments, where `ps auxe` shows them. Here the database's password stays in a libpq password
 file, and the other secrets in files that each worker reads for itself.
 
-Subcommands: heads, plan, apply (used by Ansible), serve and ready (used by mlflow.service).
+Subcommands: heads, plan, apply (used by Ansible), serve and ready (used by mlflow.service), watch
+(used by mlflow-watch.service).
 MLflow and the like are imported where they are used: they take seconds, and most subcommands do
 without them.
 """
@@ -308,11 +309,30 @@ def server_runs() -> bool:
     return True
 
 
+def login(username: str) -> dict[str, str]:
+    """Return the headers of a request in this user's name."""
+    token = base64.b64encode(f"{username}:{secret('admin-password')}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
+def watch(username: str, attempts: int) -> None:
+    """Fail if the server answers none of several questions while its database does."""
+    configure_logging()
+    port, headers = int(setting("MLFLOW_PORT")), login(username)
+    for attempt in range(1, attempts + 1):
+        reason = probe(port, headers)
+        if not reason:
+            return
+        logger.warning("No answer from MLflow (%d of %d): %s", attempt, attempts, reason)
+        # Without its database it cannot answer, and a restart would not help. This raises then.
+        connect().close()
+        time.sleep(2)
+    sys.exit("MLflow hangs while its database answers")
+
+
 def ready(username: str, timeout: float) -> None:
     """Wait until the server answers a real query, at most `timeout` seconds."""
-    token = base64.b64encode(f"{username}:{secret('admin-password')}".encode()).decode()
-    headers = {"Authorization": f"Basic {token}"}
-    port = int(setting("MLFLOW_PORT"))
+    port, headers = int(setting("MLFLOW_PORT")), login(username)
     deadline = time.monotonic() + timeout
     while reason := probe(port, headers):
         if not server_runs():
@@ -338,6 +358,9 @@ def main(arguments: list[str] | None = None) -> None:
     command = commands.add_parser("ready", help="wait until the server answers")
     command.add_argument("--admin", required=True, metavar="USERNAME")
     command.add_argument("--timeout", type=float, required=True, metavar="SECONDS")
+    command = commands.add_parser("watch", help="fail if the server hangs")
+    command.add_argument("--admin", required=True, metavar="USERNAME")
+    command.add_argument("--attempts", type=int, default=3)
     options = parser.parse_args(arguments)
 
     try:
@@ -361,6 +384,11 @@ def run(options: argparse.Namespace) -> None:
             serve(options.workers)
         case "ready":
             ready(options.admin, options.timeout)
+        case "watch":
+            try:
+                watch(options.admin, options.attempts)
+            except ConnectionError as error:
+                logger.warning("%s", error)
 
 
 if __name__ == "__main__":

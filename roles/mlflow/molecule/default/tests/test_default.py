@@ -221,6 +221,31 @@ def test_server_answers_again_after_a_kill(host: Host, client: Client, victim: s
     wait_for(lambda: answers(client), 90)
 
 
+def test_newest_of_the_old_versions_stays(host: Host) -> None:
+    kept = host.check_output("ls /opt/mlflow").split()
+    assert [name for name in kept if name[0].isdigit()] == ["3.10.0", "3.17.2"]
+
+
+def test_server_that_hangs_is_restarted(host: Host, client: Client) -> None:
+    before = host.run("systemctl show --property=MainPID --value mlflow").stdout
+    assert host.run("systemctl kill --signal=SIGSTOP mlflow").rc == 0
+
+    wait_for(lambda: answers(client), seconds=150)
+
+    assert host.run("systemctl show --property=MainPID --value mlflow").stdout != before
+    assert "MLflow hangs" in host.run("journalctl --unit=mlflow-watch --no-pager").stdout
+
+
+def test_server_that_was_stopped_on_purpose_stays_so(host: Host, client: Client) -> None:
+    assert host.run("systemctl stop mlflow").rc == 0
+    try:
+        assert host.run("systemctl start mlflow-watch").rc == 0
+        assert host.run("systemctl is-active mlflow").stdout.strip() == "inactive"
+    finally:
+        assert host.run("systemctl start mlflow").rc == 0
+    assert answers(client)
+
+
 def test_service_outlives_a_database_outage(host: Host, client: Client) -> None:
     host.check_output("systemctl stop postgresql@*-main.service")
     try:
