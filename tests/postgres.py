@@ -69,8 +69,8 @@ class Cluster:
             f"?sslmode=verify-full&sslrootcert={self.ca_file}"
         )
 
-    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """Run a statement as the superuser; return the rows, if it gives any."""
+    def connect(self, database: str = "postgres") -> Any:
+        """Open a connection as the superuser, in which each statement counts at once."""
         connection = psycopg2.connect(
             host="127.0.0.1",
             port=self.port,
@@ -81,6 +81,11 @@ class Cluster:
             sslrootcert=str(self.ca_file),
         )
         connection.autocommit = True
+        return connection
+
+    def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Run a statement as the superuser; return the rows, if it gives any."""
+        connection = self.connect(database)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement)

@@ -7,9 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psycopg2
-
-from tests.postgres import PASSWORD, Cluster, open_store
+from tests.postgres import Cluster, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -118,10 +116,8 @@ def fill(cluster: Cluster, database: str, size: Size, *, index: bool = True) -> 
         ),
         ("tags (key, value, run_uuid)", _tags(uuids)),
     ]
-    connection = psycopg2.connect(
-        host="127.0.0.1", port=cluster.port, user="mlflow", password=PASSWORD, dbname=database
-    )
-    with connection, connection.cursor() as cursor:
+    connection = cluster.connect(database)
+    with connection.cursor() as cursor:
         for table, lines in copies:
             cursor.copy_expert(f"COPY {table} FROM STDIN", _Rows(lines), size=1 << 20)
     connection.close()

@@ -42,12 +42,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psycopg2
 import requests
 
 from tests.bench.filled_schema import INDEX, Size, fill
 from tests.conftest import ROOT
-from tests.postgres import PASSWORD, Cluster, running_cluster
+from tests.postgres import Cluster, running_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -205,7 +204,7 @@ def differing(one: Values, other: Values) -> int:
     return len(one.keys() | other.keys()) - same
 
 
-def floor(cluster: Cluster, database: str, environment: dict[str, str]) -> Callable[[], object]:
+def floor(cluster: Cluster, database: str) -> Callable[[], object]:
     """Make a table with the values of the latest runs; return the way to read it."""
     cluster.execute(
         "CREATE TABLE ready AS SELECT run_uuid, key, CASE WHEN is_nan THEN 'NaN' ELSE value END"
@@ -216,16 +215,7 @@ def floor(cluster: Cluster, database: str, environment: dict[str, str]) -> Calla
         database,
     )
     cluster.execute("VACUUM ANALYZE ready", database)
-    connection = psycopg2.connect(
-        host="127.0.0.1",
-        port=cluster.port,
-        user="mlflow",
-        password=PASSWORD,
-        dbname=database,
-        sslmode="verify-full",
-        sslrootcert=environment["DATABASE_SSLROOTCERT"],
-    )
-    connection.autocommit = True
+    connection = cluster.connect(database)
 
     def read() -> object:
         with connection.cursor() as cursor:
@@ -300,7 +290,7 @@ def measure(cluster: Cluster, size: Size, directory: Path) -> Result:
     # What this process holds beside the function is not in Lambda's.
     gc.collect()
     gc.freeze()
-    read = floor(cluster, database, environment)
+    read = floor(cluster, database)
     # Side by side, so that what slows the machine for a while slows all.
     ways: dict[str, list[float]] = {"warm": [], "warm, gzip": [], "floor": []}
     for _ in range(25):
