@@ -36,6 +36,7 @@ class Cluster:
     directory: Path
     binaries: Path
     port: int
+    password: str = PASSWORD
 
     @property
     def ca_file(self) -> Path:

@@ -77,6 +77,24 @@ def read_value(client: Any, name: str) -> str | None:
     return text
 
 
+def list_secrets(client: Any, tags: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the facts of the secrets that carry all of these tags, by name."""
+    pages = client.get_paginator("list_secrets").paginate(
+        Filters=[{"Key": "tag-key", "Values": list(tags)}]
+    )
+    found = [
+        # DescribeSecret and ListSecrets name the stages of versions differently.
+        secret_facts({**entry, "VersionIdsToStages": entry.get("SecretVersionsToStages")})
+        for page in pages
+        for entry in page["SecretList"]
+    ]
+    # AWS's filter is met by one of the tags, whatever its value.
+    return sorted(
+        (facts for facts in found if tags.items() <= facts["tags"].items()),
+        key=lambda facts: str(facts["name"]),
+    )
+
+
 def secret_facts(description: dict[str, Any]) -> dict[str, Any]:
     """Return the description of a secret as the modules return it: no value, dates as text."""
     versions = description.get("VersionIdsToStages") or {}

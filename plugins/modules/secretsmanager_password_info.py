@@ -7,9 +7,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: secretsmanager_password_info
-short_description: Read a password from AWS Secrets Manager
+short_description: Read a password from AWS Secrets Manager, or list those with tags
 description:
   - Reads the text of a secret, for instance one that M(secretsmanager_password) made.
+  - With O(tags), lists secrets instead and reads none of them.
   - Creates and changes nothing. A secret that does not exist, has no text or is scheduled for
     deletion is no error; RV(value) is not returned then.
   - The password is no parameter, so Ansible cannot mask it; set C(no_log=true) on the task.
@@ -20,7 +21,10 @@ options:
     description:
       - The name or the ARN of the secret.
     type: str
-    required: true
+  tags:
+    description:
+      - Tags that the secrets to be listed carry, all of them.
+    type: dict
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -36,6 +40,11 @@ EXAMPLES = r"""
   no_log: true
   register: metrics_token
 
+- name: List the passwords of a deployment
+  secretsmanager_password_info:
+    tags: {Deployment: demo}
+  register: passwords
+
 - name: Stop without a token
   ansible.builtin.assert:
     that: metrics_token.value is defined
@@ -43,6 +52,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+secrets:
+  description: The secrets that carry the tags and are in use, by name, as RV(secret).
+  returned: when O(tags) is given
+  type: list
+  elements: dict
+  sample: [{"name": "demo/database-master"}]
 value:
   description: The current text of the secret.
   returned: when the secret is in use and has a text
@@ -98,7 +113,12 @@ from typing import Any
 with suppress(ImportError):  # AnsibleAWSModule says what is missing.
     import botocore
 
-from ansible.module_utils.secretsmanager import describe_secret, read_value, secret_facts
+from ansible.module_utils.secretsmanager import (
+    describe_secret,
+    list_secrets,
+    read_value,
+    secret_facts,
+)
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
@@ -116,13 +136,17 @@ def find(client: Any, name: str) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(
-        argument_spec={"name": {"type": "str", "required": True}}, supports_check_mode=True
+        argument_spec={"name": {"type": "str"}, "tags": {"type": "dict"}},
+        required_one_of=[["name", "tags"]],
+        mutually_exclusive=[["name", "tags"]],
+        supports_check_mode=True,
     )
+    name, tags = module.params["name"], module.params["tags"]
     try:
         client = module.client("secretsmanager", retry_decorator=AWSRetry.jittered_backoff())
-        result = find(client, module.params["name"])
+        result = find(client, name) if name else {"secrets": list_secrets(client, tags)}
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        module.fail_json_aws(error, msg=f"Failed to read secret {module.params['name']}")
+        module.fail_json_aws(error, msg=f"Failed to read secret {name or tags}")
     module.exit_json(changed=False, **result)
 
 

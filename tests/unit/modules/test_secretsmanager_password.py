@@ -191,6 +191,24 @@ def test_info_reads_and_never_creates(client: Any, run_module: RunModule) -> Non
     assert (read["value"], read["secret"]) == (made["value"], made["secret"])
 
 
+def test_list_holds_what_carries_all_tags_and_no_value(client: Any, run_module: RunModule) -> None:
+    for name, tags in {
+        "demo/b": {"Deployment": "demo", "Project": "p"},
+        "demo/a": {"Deployment": "demo", "Project": "p", "More": "x"},
+        "demo/other": {"Deployment": "demo"},
+        "demo/foreign": {"Deployment": "foreign", "Project": "demo"},
+    }.items():
+        run_module(MODULE, name=name, tags=tags)
+    client.delete_secret(SecretId="demo/b")
+
+    tags = {"Deployment": "demo", "Project": "p"}
+    listed = run_module(INFO, tags=tags)
+
+    assert [secret["name"] for secret in listed["secrets"]] == ["demo/a"]
+    assert client.get_secret_value(SecretId="demo/a")["SecretString"] not in str(listed)
+    assert run_module(INFO, tags={"Deployment": "none"})["secrets"] == []
+
+
 @pytest.mark.parametrize(
     ("params", "cure"),
     [

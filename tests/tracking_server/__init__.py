@@ -1,0 +1,262 @@
+"""MLflow's tracking server on loopback: as role mlflow runs it, and as MLflow comes.
+
+The settings are written by the role's own templates; what is missing here is the unit's sandbox
+and the proxy, which the Molecule scenarios test on a host.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.postgres import Cluster
+
+ADMIN = "admin"
+ADMIN_PASSWORD = "test-Admin-of-the-server"
+LOCK = ROOT / "requirements/server.txt"
+# What the role adds to a stock installation.
+ADDED = ("flask-wtf", "httptools", "uvloop")
+PROGRAMS = ROOT / "roles/mlflow/files"
+SECONDS_TO_START = 120.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A tracking server that answers.
+
+    Attributes
+    ----------
+    url
+        Where it listens.
+    process
+        The process that started the others.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+    authorization: str | None = None
+
+    def session(self, authorization: str | None = None) -> requests.Session:
+        """Return a client that keeps its connection, by default in the administrator's name."""
+        session = requests.Session()
+        header = authorization or self.authorization
+        if header:
+            session.headers["Authorization"] = header
+        return session
+
+    def processes(self) -> list[int]:
+        """Return the ids of the server's processes, its own first."""
+        children: dict[int, list[int]] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    children.setdefault(parent, []).append(int(entry.name))
+        found = [self.process.pid]
+        for pid in found:
+            found += children.get(pid, [])
+        return found
+
+    def pss(self) -> int:
+        """Return the memory of all its processes in bytes; what they share counts once."""
+        total = 0
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+                total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        return total * 1024
+
+
+def basic(username: str, password: str) -> str:
+    """Return the header that logs a user in."""
+    return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"
+
+
+def environment(*, stock: bool = False) -> Path:
+    """Return the Python of an environment with the server's lock; the first time takes a minute.
+
+    Parameters
+    ----------
+    stock
+        Without what the role adds to MLflow.
+    """
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
+    directory = ROOT / ".cache" / f"server-{digest}{'-stock' if stock else ''}"
+    python = directory / "bin/python"
+    if (directory / "complete").exists():
+        return python
+    shutil.rmtree(directory, ignore_errors=True)
+    uv = Path(sys.executable).parent / "uv"
+    _run(uv, "venv", "--quiet", "--no-project", f"--python={sys.executable}", directory)
+    _run(
+        *(uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"),
+        *(f"--python={python}", LOCK),
+    )
+    if stock:
+        _run(uv, "pip", "uninstall", "--quiet", f"--python={python}", *ADDED)
+    (directory / "complete").touch()
+    return python
+
+
+@contextmanager
+def deployed_server(
+    cluster: Cluster, database: str, directory: Path, **variables: Any
+) -> Iterator[Server]:
+    """Run the server as role mlflow does, on a database that may be empty; stop it.
+
+    Parameters
+    ----------
+    cluster, database
+        Where MLflow keeps its data.
+    directory
+        An empty folder for settings, artifacts and the log.
+    variables
+        Variables of the role.
+    """
+    port = free_port()
+    settings = _write_settings(cluster, database, directory, port, variables)
+    host = shutil.copytree(PROGRAMS, directory / "host")
+    command = [str(environment()), str(host / "mlflow_host.py")]
+    _run(*command, "heads", env=settings)
+    _run(*command, "apply", f"--admin={ADMIN}", env=settings)
+    workers = str(variables.get("mlflow_workers", 2))
+    with _running(
+        [*command, "serve", "--workers", workers], settings, directory / "log"
+    ) as process:
+        server = Server(f"http://127.0.0.1:{port}", process, basic(ADMIN, ADMIN_PASSWORD))
+        wait(server)
+        yield server
+
+
+@contextmanager
+def stock_server(cluster: Cluster, database: str, directory: Path) -> Iterator[Server]:
+    """Run `mlflow server` with nothing but its database and its artifacts named; stop it."""
+    port = free_port()
+    python = environment(stock=True)
+    command = [
+        *(str(python.parent / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--backend-store-uri", cluster.url(database).replace("+psycopg2:", "+psycopg:")),
+        *("--artifacts-destination", str(directory / "stock-artifacts")),
+    ]
+    environ = os.environ | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+    }
+    with _running(command, environ, directory / "stock-log") as process:
+        server = Server(f"http://127.0.0.1:{port}", process)
+        wait(server)
+        yield server
+
+
+def wait(server: Server, seconds: float = SECONDS_TO_START) -> None:
+    """Wait until it answers a question that needs the database."""
+    deadline = time.monotonic() + seconds
+    session = server.session()
+    while True:
+        with contextlib.suppress(requests.RequestException):
+            answer = session.post(
+                f"{server.url}/api/2.0/mlflow/experiments/search",
+                json={"max_results": 1},
+                timeout=10,
+            )
+            if answer.ok:
+                return
+        if server.process.poll() is not None or time.monotonic() > deadline:
+            raise TimeoutError(f"The tracking server gives no answer: {server.process.args!r}")
+        time.sleep(0.1)
+
+
+def free_port() -> int:
+    """Return a port of loopback on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _write_settings(
+    cluster: Cluster, database: str, directory: Path, port: int, variables: dict[str, Any]
+) -> dict[str, str]:
+    """Write the role's files; return the server's environment."""
+    address = dict(cluster.connect(database).get_dsn_parameters())
+    wanted = {
+        "mlflow_config_dir": str(directory),
+        "mlflow_port": port,
+        "mlflow_database_host": address["host"],
+        "mlflow_database_port": int(address["port"]),
+        "mlflow_database_name": database,
+        "mlflow_database_user": address["user"],
+        "mlflow_database_password": cluster.password,
+        "mlflow_database_ca_path": str(cluster.ca_file),
+        "mlflow_artifacts_destination": str(directory / "artifacts"),
+        "mlflow_admin_username": ADMIN,
+        "mlflow_admin_password": ADMIN_PASSWORD,
+        "mlflow_secret_key": "session-key-of-the-tests-0123456789",
+        "mlflow_public_urls": [f"http://127.0.0.1:{port}"],
+        **variables,
+    }
+    file = directory / "variables.json"
+    file.write_text(json.dumps(wanted))
+    _run(
+        *(Path(sys.executable).parent / "ansible-playbook", "--inventory=localhost,"),
+        *(Path(__file__).parent / "settings.yml", f"--extra-vars=@{file}"),
+    )
+    lines = (directory / "mlflow.env").read_text().splitlines()
+    pairs = [shlex.split(line)[0].split("=", 1) for line in lines if line and line[0] != "#"]
+    return {"PATH": os.environ["PATH"], "HOME": str(directory), **dict(pairs)}
+
+
+def _run(*command: str | Path, env: dict[str, str] | None = None) -> None:
+    """Run a program; what it said is part of the error."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        check=False,
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout}\n{done.stderr}")
+
+
+@contextmanager
+def _running(
+    command: list[str], environ: dict[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program with children of its own; end them all."""
+    with (
+        log.open("wb") as file,
+        subprocess.Popen(
+            command, stdout=file, stderr=file, env=environ, start_new_session=True
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
