@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -28,7 +28,7 @@ def test_permission_is_given_changed_and_taken(
 ) -> None:
     name, number = experiment
     tracking.module("mlflow_user", name="ines", password=PASSWORD)
-    wanted = {"user": "ines", "experiment": name}
+    wanted: dict[str, Any] = {"user": "ines", "experiment": name}
     get = f"2.0/mlflow/experiments/get?experiment_id={number}"
 
     assert logs(tracking, "ines", number) == 403
@@ -74,7 +74,7 @@ def test_registered_model_is_granted_by_name(tracking: Tracking) -> None:
 def test_user_who_is_only_planned_has_no_permission_yet(
     tracking: Tracking, experiment: tuple[str, str]
 ) -> None:
-    wanted = {"user": "not made", "experiment": experiment[0], "permission": "READ"}
+    wanted: dict[str, Any] = {"user": "not made", "experiment": experiment[0], "permission": "READ"}
 
     assert tracking.module("mlflow_permission", **wanted, check=True)["changed"]
     assert "not made" in tracking.module("mlflow_permission", **wanted, fails=True)["msg"]
@@ -89,7 +89,7 @@ def test_user_who_is_only_planned_has_no_permission_yet(
     ],
 )
 def test_bad_parameter_is_named_with_its_cure(
-    tracking: Tracking, params: dict[str, str], cure: str
+    tracking: Tracking, params: dict[str, Any], cure: str
 ) -> None:
     result = tracking.module(
         "mlflow_permission", user="ana", permission="READ", **params, fails=True

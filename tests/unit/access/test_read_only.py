@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_reader_is_refused_every_way_of_writing(
 
 
 @pytest.mark.parametrize(("path", "body"), READING)
-def test_reader_reads(tracking: Tracking, reader: str, path: str, body: dict[str, object]) -> None:
+def test_reader_reads(tracking: Tracking, reader: str, path: str, body: dict[str, Any]) -> None:
     assert tracking.call(reader, "POST", f"2.0/mlflow/{path}", **body).status_code == 200
     answer = tracking.call(reader, "GET", "2.0/mlflow/experiments/get?experiment_id=0")
     assert answer.status_code == 200

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_changed_password_is_found_and_set(tracking: Tracking) -> None:
 def test_administrators_rights_are_given_and_taken(tracking: Tracking) -> None:
     tracking.module("mlflow_user", name="root", password=PASSWORD)
     update = ("root", "PATCH", "2.0/mlflow/users/update-admin")
-    itself = {"username": "root", "is_admin": True}
+    itself: dict[str, Any] = {"username": "root", "is_admin": True}
     assert tracking.call(*update, **itself).status_code == 403
 
     assert tracking.module("mlflow_user", name="root", admin=True)["changed"]
@@ -75,7 +75,7 @@ def test_user_is_deleted_once(tracking: Tracking) -> None:
     ],
 )
 def test_bad_parameter_is_named_with_its_cure(
-    tracking: Tracking, params: dict[str, str], cure: str
+    tracking: Tracking, params: dict[str, Any], cure: str
 ) -> None:
     result = tracking.module("mlflow_user", **params, fails=True)
 
