@@ -43,9 +43,27 @@ class Deployment:
     @property
     def client_environment(self) -> dict[str, str]:
         """What a client exports from mlflow.env."""
-        lines = (self.directory / "mlflow.env").read_text().splitlines()
+        return self.environment_of("mlflow.env")
+
+    def environment_of(self, file: str) -> dict[str, str]:
+        """What a client exports from one of the files for clients."""
+        lines = (self.directory / file).read_text().splitlines()
         pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
         return {name: shlex.split(value)[0] for name, value in pairs}
+
+    def ask(
+        self, method: str, path: str, user: str = "mlflow.env", **options: Any
+    ) -> requests.Response:
+        """Ask the tracking server as the user of a file; `path` is what follows /api/."""
+        environment = self.environment_of(user)
+        return requests.request(
+            method,
+            f"{environment['MLFLOW_TRACKING_URI']}/api/{path}",
+            auth=(environment["MLFLOW_TRACKING_USERNAME"], environment["MLFLOW_TRACKING_PASSWORD"]),
+            verify=environment["MLFLOW_TRACKING_SERVER_CERT_PATH"],
+            timeout=30,
+            **options,
+        )
 
     @property
     def metrics_url(self) -> str:
@@ -114,14 +132,7 @@ def run(deployment: Deployment) -> dict[str, Any]:
     assert logged.returncode == 0, logged.stdout + logged.stderr
     found = re.search(r"\b[0-9a-f]{32}\b", logged.stdout)
     assert found, logged.stdout
-    environment = deployment.client_environment
-    answer = requests.get(
-        f"{environment['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/runs/get",
-        params={"run_id": found.group()},
-        auth=(environment["MLFLOW_TRACKING_USERNAME"], environment["MLFLOW_TRACKING_PASSWORD"]),
-        verify=environment["MLFLOW_TRACKING_SERVER_CERT_PATH"],
-        timeout=30,
-    )
+    answer = deployment.ask("GET", "2.0/mlflow/runs/get", params={"run_id": found.group()})
     assert answer.status_code == requests.codes.ok, answer.text
     told: dict[str, Any] = answer.json()["run"]
     return told

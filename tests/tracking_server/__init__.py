@@ -34,7 +34,22 @@ if TYPE_CHECKING:
 
 ADMIN = "admin"
 ADMIN_PASSWORD = "test-Admin-of-the-server"
+DATABASE_USER = "mlflow_server"
+DATABASE_PASSWORD = "test-Server-of-the-rows"
 LOCK = ROOT / "requirements/server.txt"
+# As role mlflow_database makes it: it changes rows, and no tables.
+ROLE = f"""
+DO $$ BEGIN
+    IF to_regrole('{DATABASE_USER}') IS NULL THEN
+        CREATE ROLE {DATABASE_USER} LOGIN PASSWORD '{DATABASE_PASSWORD}';
+    END IF;
+END $$;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {DATABASE_USER};
+GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA public TO {DATABASE_USER};
+ALTER DEFAULT PRIVILEGES IN SCHEMA public
+    GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {DATABASE_USER};
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, USAGE ON SEQUENCES TO {DATABASE_USER};
+"""
 # What the role adds to a stock installation.
 ADDED = ("flask-wtf", "httptools", "uvloop")
 PROGRAMS = ROOT / "roles/mlflow/files"
@@ -139,7 +154,12 @@ def deployed_server(
     host = shutil.copytree(PROGRAMS, directory / "host")
     command = [str(environment()), str(host / "mlflow_host.py")]
     _run(*command, "heads", env=settings)
-    _run(*command, "apply", f"--admin={ADMIN}", env=settings)
+    owner = cluster.connect(database).get_dsn_parameters()["user"]
+    _run(
+        *(*command, "apply", f"--admin={ADMIN}", f"--owner={owner}"),
+        env=settings,
+        text=cluster.password,
+    )
     workers = str(variables.get("mlflow_workers", 2))
     with _running(
         [*command, "serve", "--workers", workers], settings, directory / "log"
@@ -198,15 +218,15 @@ def _write_settings(
     cluster: Cluster, database: str, directory: Path, port: int, variables: dict[str, Any]
 ) -> dict[str, str]:
     """Write the role's files; return the server's environment."""
-    address = dict(cluster.connect(database).get_dsn_parameters())
+    cluster.execute(ROLE, database)
     wanted = {
         "mlflow_config_dir": str(directory),
         "mlflow_port": port,
-        "mlflow_database_host": address["host"],
-        "mlflow_database_port": int(address["port"]),
+        "mlflow_database_host": "127.0.0.1",
+        "mlflow_database_port": cluster.port,
         "mlflow_database_name": database,
-        "mlflow_database_user": address["user"],
-        "mlflow_database_password": cluster.password,
+        "mlflow_database_server_user": DATABASE_USER,
+        "mlflow_database_server_password": DATABASE_PASSWORD,
         "mlflow_database_ca_path": str(cluster.ca_file),
         "mlflow_artifacts_destination": str(directory / "artifacts"),
         "mlflow_admin_username": ADMIN,
@@ -226,13 +246,14 @@ def _write_settings(
     return {"PATH": os.environ["PATH"], "HOME": str(directory), **dict(pairs)}
 
 
-def _run(*command: str | Path, env: dict[str, str] | None = None) -> None:
+def _run(*command: str | Path, env: dict[str, str] | None = None, text: str = "") -> None:
     """Run a program; what it said is part of the error."""
     done = subprocess.run(
         [str(word) for word in command],
         check=False,
         cwd=ROOT,
         env=env,
+        input=text,
         capture_output=True,
         text=True,
     )

@@ -27,6 +27,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 HOST_DIRECTORY = Path(__file__).resolve().parent
 SCHEMA_FILE = HOST_DIRECTORY / "schema.json"
@@ -80,6 +81,18 @@ def setting(name: str) -> str:
 def secret(name: str) -> str:
     """Read a secret from its file."""
     return (Path(setting("MLFLOW_HOST_SECRETS")) / name).read_text().strip()
+
+
+def become_owner(name: str, password: str) -> None:
+    """Log in to the database as the owner of its tables from now on."""
+    address = urlsplit(setting("MLFLOW_BACKEND_STORE_URI"))
+    server = address.netloc.rpartition("@")[2]
+    # A password file that is named would go before this password.
+    query = [pair for pair in parse_qsl(address.query) if pair[0] != "passfile"]
+    owned = address._replace(netloc=f"{quote(name, safe='')}@{server}", query=urlencode(query))
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = urlunsplit(owned)
+    # What a process sets for itself does not show in `ps auxe`.
+    os.environ["PGPASSWORD"] = password
 
 
 def connect() -> Any:
@@ -353,6 +366,12 @@ def main(arguments: list[str] | None = None) -> None:
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--admin", required=True, metavar="USERNAME")
+    command.add_argument(
+        "--owner",
+        required=True,
+        metavar="ROLE",
+        help="database role that owns the tables; its password is read from standard input",
+    )
     command = commands.add_parser("serve", help="serve until SIGTERM")
     command.add_argument("--workers", type=int, required=True)
     command = commands.add_parser("ready", help="wait until the server answers")
@@ -376,6 +395,8 @@ def run(options: argparse.Namespace) -> None:
             write_heads()
         case "plan" | "apply":
             password = secret("admin-password")
+            if options.command == "apply":
+                become_owner(options.owner, sys.stdin.readline().rstrip("\n"))
             plan = make_plan(options.admin, password)
             if options.command == "apply":
                 apply_plan(plan, options.admin, password)

@@ -40,6 +40,7 @@ def answers(client: Client) -> bool:
 def psql(host: Host, settings: dict[str, Any], who: str, statement: str) -> Any:
     user, password = {
         "owner": ("mlflow", settings["mlflow_database_password"]),
+        "server": ("mlflow_server", settings["mlflow_database_server_password"]),
         "metrics": ("mlflow_metrics", settings["mlflow_database_metrics_password"]),
     }[who]
     return host.run(
@@ -132,6 +133,27 @@ def test_metrics_role_reads_runs_and_neither_users_nor_writes(
         result = psql(host, settings, "metrics", statement)
         assert result.rc != 0, statement
         assert "permission denied" in result.stderr, statement
+
+
+def test_servers_role_changes_rows_and_no_tables(host: Host, settings: dict[str, Any]) -> None:
+    allowed = "UPDATE runs SET name = name; SELECT nextval('users_id_seq')"
+    assert psql(host, settings, "server", allowed).rc == 0
+    for statement in (
+        "UPDATE alembic_version SET version_num = 'x'",
+        "CREATE TABLE mine (x int)",
+        "SET ROLE mlflow",
+    ):
+        result = psql(host, settings, "server", statement)
+        assert result.rc != 0, statement
+        assert "permission denied" in result.stderr, statement
+    for statement in (
+        "ALTER TABLE runs ADD x int",
+        "DROP TABLE params",
+        "DROP INDEX mlflow_latest_run",
+    ):
+        result = psql(host, settings, "server", statement)
+        assert result.rc != 0, statement
+        assert "must be owner" in result.stderr, statement
 
 
 def test_metrics_role_is_limited(host: Host, settings: dict[str, Any]) -> None:
