@@ -4,17 +4,20 @@ moto keeps objects below 5 MB in memory, and larger ones in temporary files that
 as the object exists: a bucket with many artifacts exhausts memory and then the file descriptors.
 Here each version of an object, and each part of an upload, is one file that is open only while it
 is read or written, and that goes when moto lets go of the object. GetObject reads no more of it
-than was asked for (moto reads all for each range), and sends it piece by piece.
+than was asked for (moto reads all for each range), and sends it piece by piece. The parts of an
+upload are joined in a file as well (moto holds them three times in memory).
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import types
 import uuid
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 import moto.s3.models as moto_s3
@@ -24,12 +27,13 @@ from local_aws.patching import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from local_aws.settings import Settings
 
 
 PIECE_BYTES = 1 << 20
+# Set while parts are looked at without their content.
+_UNREAD: ContextVar[bool] = ContextVar("unread", default=False)
 # Set while an object is read for its content to be sent.
 _SLICES: ContextVar[bool] = ContextVar("slices", default=False)
 
@@ -68,11 +72,12 @@ class ObjectFile:
         self._position += len(content)
         return content
 
-    def write(self, content: bytes) -> None:
+    def write(self, content: bytes | Slices) -> None:
         """Write at the position."""
         with self._open("r+b") as file:
             file.seek(self._position)
-            file.write(content)
+            for piece in [content] if isinstance(content, bytes) else content:
+                file.write(piece)
         self._position += len(content)
 
     def truncate(self) -> None:
@@ -144,6 +149,36 @@ def apply(settings: Settings) -> None:
     replace(moto_s3.FakeKey, "__getstate__", _state_of)
     replace(moto_s3.FakeKey, "__setstate__", _set_state)
     _patch_reading()
+    _patch_joining(settings)
+
+
+def _patch_joining(settings: Settings) -> None:
+    complete = moto_s3.FakeMultipart.complete
+
+    def join(self: Any, body: Iterator[tuple[int, str]]) -> tuple[Slices, str, Any]:
+        wanted = list(body)
+        token = _UNREAD.set(True)
+        try:
+            # moto checks the parts and names the whole; both need no bytes.
+            _, etag, _ = complete(self, iter(wanted))
+        finally:
+            _UNREAD.reset(token)
+        checksum = moto_s3.MultipartChecksumBuilder(
+            self.metadata.get("x-amz-checksum-algorithm"),
+            self.metadata.get("x-amz-checksum-type"),
+        )
+        # A checksum of the whole would need it in memory; without one, clients compare nothing.
+        composite = checksum.checksum_type == "COMPOSITE"
+        with tempfile.NamedTemporaryFile(dir=settings.s3_dir) as file:
+            for number, _ in wanted:
+                part = self.parts[number].value
+                file.write(part)
+                if composite:
+                    checksum.addPart(part)
+            file.flush()
+            return Slices(Path(file.name)), etag, checksum.build() if composite else None
+
+    replace(moto_s3.FakeMultipart, "complete", join)
 
 
 def _patch_reading() -> None:
@@ -151,6 +186,8 @@ def _patch_reading() -> None:
     value: Any = moto_s3.FakeKey.value
 
     def read(key: Any) -> Any:
+        if _UNREAD.get():
+            return b""
         return key._value_buffer.slices() if _SLICES.get() else value.fget(key)  # noqa: SLF001 - as above
 
     def get_slices(self: S3Response) -> Any:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,6 +68,27 @@ def test_large_object_goes_up_in_parts_and_comes_back(aws: LocalAws, bucket: str
     assert back.getvalue() == content
     part = client.get_object(Bucket=bucket, Key="large", Range="bytes=100-199")["Body"].read()
     assert part == content[100:200]
+
+
+def test_parts_are_joined_without_holding_them_in_memory(aws: LocalAws, bucket: str) -> None:
+    client = aws.client("s3")
+    pid = int((aws.directory / "pid").read_text().split()[0])
+    name = {"Bucket": bucket, "Key": "large"}
+    upload = name | {"UploadId": client.create_multipart_upload(**name)["UploadId"]}
+
+    def peak() -> int:
+        """Return the most memory that the server has had, in bytes."""
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
+
+    numbers = range(1, 13)
+    sent = [client.upload_part(**upload, PartNumber=n, Body=bytes(16 * MIB)) for n in numbers]
+    parts = [{"PartNumber": n, "ETag": part["ETag"]} for n, part in zip(numbers, sent, strict=True)]
+    before = peak()
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+
+    assert peak() - before < 64 * MIB
+    assert client.head_object(**name)["ContentLength"] == 12 * 16 * MIB
 
 
 def test_range_of_a_large_object_reads_no_more_than_the_range(aws: LocalAws, bucket: str) -> None:

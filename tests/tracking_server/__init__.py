@@ -136,7 +136,11 @@ def environment(*, stock: bool = False) -> Path:
 
 @contextmanager
 def deployed_server(
-    cluster: Cluster, database: str, directory: Path, **variables: Any
+    cluster: Cluster,
+    database: str,
+    directory: Path,
+    environ: dict[str, str] | None = None,
+    **variables: Any,
 ) -> Iterator[Server]:
     """Run the server as role mlflow does, on a database that may be empty; stop it.
 
@@ -146,11 +150,13 @@ def deployed_server(
         Where MLflow keeps its data.
     directory
         An empty folder for settings, artifacts and the log.
+    environ
+        What else stands in its environment, e.g. where AWS is.
     variables
         Variables of the role.
     """
     port = free_port()
-    settings = _write_settings(cluster, database, directory, port, variables)
+    settings = _write_settings(cluster, database, directory, port, variables) | (environ or {})
     host = shutil.copytree(PROGRAMS, directory / "host")
     command = [str(environment()), str(host / "mlflow_host.py")]
     _run(*command, "heads", env=settings)

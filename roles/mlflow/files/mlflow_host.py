@@ -17,6 +17,7 @@ import argparse
 import base64
 import http.client
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -233,6 +234,9 @@ def create_app() -> Any:
     uri = setting("MLFLOW_BACKEND_STORE_URI")
     handlers.initialize_backend_stores(uri, uri, setting("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
     application = auth.create_app()
+    # Earlier releases of MLflow have no such route of their own to replace.
+    if importlib.util.find_spec("mlflow.server.artifact_router"):
+        importlib.import_module("mlflow_artifacts").stream_through(application)
     signal.signal(signal.SIGTERM, finish_requests)
     return application
 
