@@ -1,4 +1,4 @@
-"""Who of MLflow's users may only read.
+"""Who of MLflow's users may only read, and looking them up without asking too often.
 
 MLflow lets everyone who may read also create experiments and models of their own. This is the
 `authorization_function` of basic_auth.ini: it logs users in as MLflow does, and lets those who are
@@ -15,8 +15,9 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from flask import Response, request
+from flask import Response, g, has_request_context, request
 from mlflow.server.auth import authenticate_request_basic_auth
 from werkzeug.datastructures import Authorization
 
@@ -72,3 +73,21 @@ def authenticate_request() -> Authorization | Response:
     ):
         return Response("This user may only read", status=403, mimetype="text/plain")
     return login
+
+
+def ask_once_per_request(store: Any) -> None:
+    """Let MLflow's store of users look a user up once for each request; MLflow asks three times.
+
+    A request that is about users themselves is left as it is: it may change what it asked for.
+    """
+    look_up = store.get_user
+
+    def get_user(username: str) -> Any:
+        if not has_request_context() or "/users/" in request.path:
+            return look_up(username)
+        known: dict[str, Any] = g.setdefault("mlflow_access_users", {})
+        if username not in known:
+            known[username] = look_up(username)
+        return known[username]
+
+    store.get_user = get_user

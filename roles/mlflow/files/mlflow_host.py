@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import gc
 import http.client
 import importlib
 import importlib.util
@@ -234,9 +235,14 @@ def create_app() -> Any:
     uri = setting("MLFLOW_BACKEND_STORE_URI")
     handlers.initialize_backend_stores(uri, uri, setting("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
     application = auth.create_app()
+    importlib.import_module("mlflow_access").ask_once_per_request(auth.store)
     # Earlier releases of MLflow have no such route of their own to replace.
     if importlib.util.find_spec("mlflow.server.artifact_router"):
         importlib.import_module("mlflow_artifacts").stream_through(application)
+    # What was loaded by now stays: the collector need not look through it at every turn.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     signal.signal(signal.SIGTERM, finish_requests)
     return application
 
