@@ -9,18 +9,22 @@ import argparse
 import os
 import signal
 import sys
+import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from football import config as configs
-from football import data
+from football import worker
 from football.errors import BadInputError, TrainingError
+from football.naming import METRICS, SIDES, registered
+from football.preparation import origin, prepare
+from football.task import Task
 from football.tracking import check_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-DATA = Path(__file__).resolve().parent / "data"
+    from football.task import Outcome
+
 TRAINING_FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
@@ -36,9 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="where the table of the config lies (by default in the working directory, beside the "
         "config, or in the project's data)",
     )
+    parser.add_argument(
+        "--metric", choices=METRICS, default="mse", help="what champions are chosen by (mse)"
+    )
+    parser.add_argument(
+        "--no-register", dest="register", action="store_false", help="register no models"
+    )
     options = parser.parse_args(arguments)
     try:
-        _train(options.config, options.data_dir)
+        _train(options)
     except BadInputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -51,43 +61,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _train(config_path: Path, data_directory: Path | None) -> None:
+def _train(options: argparse.Namespace) -> None:
     """Check the cheap things first, then train."""
-    config = configs.load(config_path)
-    path = data.locate(config.dataset.file_path, config_path, DATA, data_directory)
-    table = data.load(path, config, config_path)
+    prepared = prepare(options.config, options.data_dir)
     check_server(os.environ)
-    # Clients need not tell MLflow's makers what they do, and this program prints the address.
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    if complaints := worker.check([(prepared.name, prepared.config)], uri):
+        raise BadInputError("\n".join(complaints))
+    config = prepared.config
+    models = [registered(config.model_type, target) for target in config.dataset.targets]
+    plan = worker.plan([config.experiment_name], [], models if options.register else [], dry=False)
+    task = Task(
+        name=prepared.name,
+        config=config,
+        table=prepared.table,
+        experiment_id=plan.experiment_ids[config.experiment_name],
+        attempt=f"{uuid.uuid4().hex}-0",
+        tags=origin(),
+        register=options.register,
+    )
+    _, outcome = worker.work(task, worker.Stop())
+    if not outcome.run_id:
+        if outcome.reason == worker.INTERRUPTED:
+            raise KeyboardInterrupt
+        raise BadInputError(f"the tracking server does not take the run: {outcome.reason}")
+    if outcome.status == "KILLED":
+        raise KeyboardInterrupt
+    if outcome.status != "FINISHED":
+        raise TrainingError(f"run {outcome.run_id} {outcome.status}: {outcome.reason}")
+    _show(outcome, task, uri.rstrip("/"))
+    if options.register:
+        for title in worker.crown({name: [outcome.run_id] for name in models}, options.metric):
+            print(title.describe(options.metric))
 
-    # Importing these takes seconds, which nobody should wait for to learn of a typing error.
-    from football import estimators, experiment  # noqa: PLC0415 -- see above
-    from mlflow import MlflowException  # noqa: PLC0415 -- see above
 
-    def make() -> Any:
-        return estimators.make(config, config_path)
-
-    make()
-    try:
-        result = experiment.run(config, table, make)
-    except MlflowException as error:
-        raise BadInputError(f"the tracking server does not take the run: {error}") from None
-    uri = os.environ["MLFLOW_TRACKING_URI"].rstrip("/")
-    print(f"run         {result.run_id}")
-    print(f"experiment  {config.experiment_name}")
-    print(f"url         {uri}/#/experiments/{result.experiment_id}/runs/{result.run_id}\n")
-    print(table_of(result.metrics))
+def _show(outcome: Outcome, task: Task, uri: str) -> None:
+    """Say where the run is and how it went."""
+    print(f"run         {outcome.run_id}")
+    print(f"experiment  {task.config.experiment_name}")
+    print(f"url         {uri}/#/experiments/{task.experiment_id}/runs/{outcome.run_id}\n")
+    print(f"{table_of(outcome.metrics)}\n")
 
 
 def table_of(metrics: Mapping[str, float]) -> str:
     """Arrange the metrics: what is measured downwards, of whom across."""
-    columns = ("local", "visitante", "promedio")
-    lines = [f"{'':<9}" + "".join(f"  {column:>9}" for column in columns)]
-    for name in dict.fromkeys(metric.rpartition("_")[0] for metric in metrics):
+    columns = (*SIDES, "promedio")
+    lines = [f"{'':<29}" + "".join(f"  {column:>9}" for column in columns)]
+    single = [name for name in metrics if name.rpartition("_")[2] not in columns]
+    rows = [name.rpartition("_")[0] for name in metrics if name not in single]
+    for name in dict.fromkeys(rows):
         cells = [metrics.get(f"{name}_{column}") for column in columns]
         texts = ["" if cell is None else f"{cell:.4f}" for cell in cells]
-        lines.append((f"{name:<9}" + "".join(f"  {text:>9}" for text in texts)).rstrip())
+        lines.append((f"{name:<29}" + "".join(f"  {text:>9}" for text in texts)).rstrip())
+    lines += [f"{name:<29}{'':>22}  {metrics[name]:>9.4f}" for name in single]
     return "\n".join(lines)
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from football.errors import BadInputError
+from football.kinds import KINDS, named
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-KINDS = ("gradient_boosting", "linear_regression", "poisson", "random_forest")
 
 Text = Annotated[str, Field(min_length=1)]
 Scalar = str | int | float | bool | None
@@ -80,10 +78,8 @@ class Config(_Strict):
     @classmethod
     def _known_kind(cls, model_type: str) -> str:
         """Take the estimator's class name for its kind as well: RandomForestRegressor."""
-        letters = _letters(model_type).removesuffix("regressor")
-        for kind in KINDS:
-            if letters == _letters(kind):
-                return kind
+        if (kind := named(model_type)) is not None:
+            return kind
         raise ValueError("there is no such kind")
 
     @property
@@ -91,10 +87,6 @@ class Config(_Strict):
         """The digest of what the experiment is, whatever the file's layout."""
         text = json.dumps(self.model_dump(), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _letters(name: str) -> str:
-    return re.sub(r"[^a-z]", "", name.lower())
 
 
 def load(path: Path) -> Config:
@@ -117,15 +109,26 @@ def load(path: Path) -> Config:
         raise BadInputError(
             f"{path} is no JSON: {error.msg} in line {error.lineno}, column {error.colno}"
         ) from None
+    return check(content, str(path))
+
+
+def check(content: Any, name: str) -> Config:
+    """Take what stands in a config.
+
+    Raises
+    ------
+    BadInputError
+        If it is no config; names the file, each field, and the cure.
+    """
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
         found = dict.fromkeys(_explain(one) for one in error.errors())
-        raise BadInputError("\n".join(f"{path}: {line}" for line in found)) from None
+        raise BadInputError("\n".join(f"{name}: {line}" for line in found)) from None
     both = set(config.dataset.features) & set(config.dataset.targets)
     if both:
         raise BadInputError(
-            f"{path}: dataset.features holds {min(both)!r}, which is to be predicted: take it out"
+            f"{name}: dataset.features holds {min(both)!r}, which is to be predicted: take it out"
         )
     return config
 

@@ -10,10 +10,11 @@ import csv
 import difflib
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from football import law as laws
 from football.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -24,11 +25,16 @@ _FEWEST_TO_LEARN_FROM = 2
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Matches by column, in the order of the file; `sha256` is the digest of that file."""
+    """Matches by column, in the order of the file.
+
+    `sha256` is the digest of that file. `means` holds the means of the host's and the guest's
+    goals, match by match, if the league is simulated and its law is known.
+    """
 
     features: dict[str, list[float]]
     goals: dict[str, list[int]]
     sha256: str
+    means: list[tuple[float, float]] | None = None
 
     def __len__(self) -> int:
         """Return the number of matches."""
@@ -115,6 +121,8 @@ def load(path: Path, config: Config, config_path: Path) -> Table:
         {name: [] for name in dataset.targets},
         hashlib.sha256(content).hexdigest(),
     )
+    law = laws.read(path, table.sha256) if tuple(dataset.targets) == laws.TARGETS else None
+    means: list[tuple[float, float]] = []
     rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
     try:
         header = list(rows.fieldnames or [])
@@ -125,10 +133,13 @@ def load(path: Path, config: Config, config_path: Path) -> Table:
                 numbers.append(_number(row[name], f"{place}: {name}"))
             for name, goals in table.goals.items():
                 goals.append(_goals(row[name], f"{place}: {name}"))
+            if law:
+                host, guest = (_number(row.get(name), f"{place}: {name}") for name in laws.RATINGS)
+                means.append(law.means(host, guest))
     except csv.Error as error:
         raise BadInputError(f"{path} is no CSV: {error} in line {rows.line_num}") from None
     _check_size(len(table), config.training, path)
-    return table
+    return replace(table, means=means) if law else table
 
 
 def _check_columns(header: list[str], config: Config, path: Path, config_path: Path) -> None:

@@ -1,60 +1,65 @@
-"""The kinds of models that a config may name."""
+"""Make the model that a config describes."""
 
 from __future__ import annotations
 
 import difflib
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
-from sklearn.linear_model import LinearRegression, PoissonRegressor
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-
 from football.errors import BadInputError
+from football.kinds import KINDS, SCALERS
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from football.config import Config
 
-ESTIMATORS: dict[str, type[Any]] = {
-    "gradient_boosting": GradientBoostingRegressor,
-    "linear_regression": LinearRegression,
-    "poisson": PoissonRegressor,
-    "random_forest": RandomForestRegressor,
-}
-# Trees do not mind the scale of a feature. The solver of the Poisson regression does.
-_SCALED = {"linear_regression", "poisson"}
+_SCALER = "scaler"
 
 
-def make(config: Config, config_path: Path) -> Any:
+def make(config: Config, name: str) -> Any:
     """Make an untrained model, for one of the two targets.
 
     What the config leaves open stays as scikit-learn has it, except that whatever is random is
     seeded with `training.random_state`.
+
+    Parameters
+    ----------
+    config
+        What is wanted.
+    name
+        The config's file, for messages.
 
     Raises
     ------
     BadInputError
         If scikit-learn knows no such parameter or does not take its value.
     """
-    estimator = ESTIMATORS[config.model_type]()
+    kind = KINDS[config.model_type]
+    parameters = dict(config.parameters)
+    scaler = parameters.pop(_SCALER, "standard" if kind.scaled else "none")
+    if not isinstance(scaler, str) or scaler not in SCALERS:
+        raise BadInputError(
+            f"{name}: parameters.{_SCALER} is {scaler!r}: it must be one of {', '.join(SCALERS)}"
+        )
+    estimator = getattr(importlib.import_module(kind.module), kind.estimator)()
     known = estimator.get_params()
-    for name in config.parameters:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1) or sorted(known)
+    for parameter in parameters:
+        if parameter not in known:
+            names = [*known, _SCALER]
+            near = difflib.get_close_matches(parameter, names, 1) or sorted(names)
             raise BadInputError(
-                f"{config_path}: parameters.{name} is no parameter of "
-                f"{type(estimator).__name__}: did you mean {' or '.join(near)}?"
+                f"{name}: parameters.{parameter} is no parameter of {kind.estimator}: "
+                f"did you mean {' or '.join(near)}?"
             )
     if "random_state" in known:
         estimator.set_params(random_state=config.training.random_state)
-    estimator.set_params(**config.parameters)
+    estimator.set_params(**parameters)
     try:
         # What fit() does first; the alternative is to find out when the run has begun.
         estimator._validate_params()  # noqa: SLF001 -- there is no public way to check without fitting
     except ValueError as error:
-        raise BadInputError(f"{config_path}: parameters: {error}") from None
-    if config.model_type in _SCALED:
-        return make_pipeline(StandardScaler(), estimator)
-    return estimator
+        raise BadInputError(f"{name}: parameters: {error}") from None
+    if (scaled := SCALERS[scaler]) is None:
+        return estimator
+    preprocessing = importlib.import_module("sklearn.preprocessing")
+    pipeline = importlib.import_module("sklearn.pipeline")
+    return pipeline.make_pipeline(getattr(preprocessing, scaled)(), estimator)

@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
+import mlflow.sklearn
 import numpy as np
 import pandas as pd
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.models import infer_signature
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunTag,
+)
+from mlflow.models import Model, infer_signature
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.types.schema import ColSpec, Schema, TensorSpec
 from sklearn.model_selection import train_test_split
+from threadpoolctl import ThreadpoolController
 
-from football.errors import TrainingError
-from football.evaluation import SIDES, evaluate
+from football import estimators, interruption, plots, registry
+from football.evaluation import errors, evaluate, irreducible
+from football.naming import SIDES, registered
+from football.task import Outcome
+from football.tracking import patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numpy.typing import NDArray
 
     from football.config import Config
     from football.data import Table
+    from football.task import Task
 
 # What a model needs to be loaded; having MLflow find out takes ten times as long as all the rest.
 _REQUIREMENTS = [
@@ -32,6 +55,8 @@ _REQUIREMENTS = [
 ]
 _EXAMPLE_MATCHES = 5
 _LONGEST_REASON = 1000
+_LONGEST_DIGEST = 36
+_UPLOADS_AT_ONCE = 4
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 # It warns of cloudpickle each time, but the format that it advises cannot hold a random forest.
@@ -40,88 +65,132 @@ logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)
 
 @dataclass(frozen=True)
 class Trained:
-    """A model for each side, how they did, and a few matches to show what they take."""
+    """A model for each side, how they did, and what shows it."""
 
     models: dict[str, Any]
     metrics: dict[str, float]
     example: pd.DataFrame
+    pictures: dict[str, bytes]
 
 
-@dataclass(frozen=True)
-class Result:
-    """A run that ended well."""
-
-    run_id: str
-    experiment_id: str
-    metrics: dict[str, float]
-
-
-def run(config: Config, table: Table, make: Callable[[], Any]) -> Result:
-    """Train, evaluate and log.
+def run(task: Task) -> Outcome:
+    """Train, evaluate and log; whatever happens, the run does not look as if it still ran.
 
     Parameters
     ----------
-    config
+    task
         What is wanted.
-    table
-        The matches.
-    make
-        Makes an untrained model.
+
+    Returns
+    -------
+    Outcome
+        FINISHED; or FAILED or KILLED, with the reason, which is the run's tag `error` as well.
 
     Raises
     ------
-    TrainingError
-        If the training broke. The run is FAILED then, and its tag `error` says why.
     mlflow.exceptions.MlflowException
         If the server does not take the run.
     """
-    experiment = mlflow.set_experiment(config.experiment_name)
-    active = mlflow.start_run(
-        experiment_id=experiment.experiment_id,
-        run_name=config.run_name,
-        tags={
-            "model_type": config.model_type,
-            "config_sha256": config.sha256,
-            "data_sha256": table.sha256,
-            **{name: str(value) for name, value in config.tags.items()},
-        },
-    )
-    run_id: str = active.info.run_id
+    started = time.monotonic()
+    client = MlflowClient()
+    with interruption.held():
+        created = patiently(lambda: _create_run(client, task), lambda: _created_run(client, task))
+    run_id: str = created.info.run_id
+
+    def outcome(status: str, reason: str = "", metrics: dict[str, float] | None = None) -> Outcome:
+        seconds = time.monotonic() - started
+        return Outcome(task.name, status, seconds, run_id, reason, metrics or {})
+
     try:
-        trained = train(config, table, make)
-        # Models come first: MLflow asks for each metric's history if there are any by then.
-        models = {side: _log_model(model, side, trained) for side, model in trained.models.items()}
-        _log(run_id, config, trained.metrics, models)
+        trained = train(task.config, task.table, task.name)
+        with tempfile.TemporaryDirectory(prefix="football-") as directory:
+            _log(client, task, created, trained, Path(directory))
+        interruption.check()
+        with interruption.held():
+            patiently(lambda: client.set_terminated(run_id, "FINISHED"))
+        return outcome("FINISHED", metrics=trained.metrics)
     except KeyboardInterrupt:
-        _end(run_id, config, "interrupted", "KILLED")
-        raise
-    except Exception as error:  # whatever it was, the run must not look as if it still ran
-        _end(run_id, config, f"{type(error).__name__}: {error}", "FAILED")
-        if isinstance(error, mlflow.MlflowException):
-            raise
-        raise TrainingError(f"run {run_id} FAILED: {type(error).__name__}: {error}") from error
-    mlflow.end_run()
-    return Result(run_id, experiment.experiment_id, trained.metrics)
+        interruption.caught()
+        status, reason = "KILLED", "interrupted"
+    except Exception as error:  # noqa: BLE001 -- whatever it was, the others go on
+        status, reason = "FAILED", f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+    with interruption.held():
+        end(client, run_id, status, reason, _parameters(task.config))
+    return outcome(status, reason)
 
 
-def train(config: Config, table: Table, make: Callable[[], Any]) -> Trained:
+def end(
+    client: MlflowClient,
+    run_id: str,
+    status: str,
+    reason: str,
+    parameters: dict[str, str] | None = None,
+) -> None:
+    """End a run that did not get to its end, with the reason and what it was about."""
+    params = [Param(name, value) for name, value in (parameters or {}).items()]
+    patiently(lambda: client.log_batch(run_id, params=params, tags=[RunTag("error", reason)]))
+    patiently(lambda: client.set_terminated(run_id, status))
+
+
+def train(config: Config, table: Table, name: str = "config") -> Trained:
     """Fit a model for each side and see how it does with matches that it has not seen."""
-    parts = train_test_split(
-        pd.DataFrame(table.features),
-        pd.DataFrame(table.goals),
+    features, goals = pd.DataFrame(table.features), pd.DataFrame(table.goals)
+    learn, test = train_test_split(
+        np.arange(len(table)),
         test_size=config.training.test_size,
         random_state=config.training.random_state,
     )
-    learn_features, test_features, learn_goals, test_goals = parts
     models: dict[str, Any] = {}
     predictions = []
-    for side, target in zip(SIDES, config.dataset.targets, strict=True):
-        model = make()
-        model.fit(learn_features, learn_goals[target])
-        predictions.append(model.predict(test_features))
-        models[side] = model
-    metrics = evaluate(test_goals.to_numpy(), np.column_stack(predictions))
-    return Trained(models, metrics, learn_features.head(_EXAMPLE_MATCHES))
+    # More threads would compete with the other experiments, and might add up in another order.
+    with _threads().limit(limits=1):
+        for side, target in zip(SIDES, config.dataset.targets, strict=True):
+            model = estimators.make(config, name)
+            model.fit(features.iloc[learn], goals[target].iloc[learn])
+            predictions.append(model.predict(features.iloc[test]))
+            models[side] = model
+    actual, predicted = goals.iloc[test].to_numpy(), np.column_stack(predictions)
+    metrics = evaluate(actual, predicted)
+    if table.means:
+        metrics |= _best(actual, np.array(table.means)[test])
+    example = features.iloc[learn].head(_EXAMPLE_MATCHES)
+    return Trained(models, metrics, example, plots.draw(actual, predicted))
+
+
+def _best(actual: NDArray[Any], means: NDArray[Any]) -> dict[str, float]:
+    """Return what the law itself reaches on these matches, and what is to be expected of it."""
+    return {f"law_{name}": value for name, value in errors(actual, means).items()} | {
+        f"irreducible_{name}": value for name, value in irreducible(means).items()
+    }
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Find the libraries that compute in threads; all are loaded by now."""
+    return ThreadpoolController()
+
+
+def _create_run(client: MlflowClient, task: Task) -> Any:
+    tags = {name: str(value) for name, value in task.config.tags.items()}
+    return client.create_run(
+        task.experiment_id,
+        run_name=task.config.run_name,
+        tags=tags
+        | task.tags
+        | {
+            "model_type": task.config.model_type,
+            "config_sha256": task.config.sha256,
+            "data_sha256": task.table.sha256,
+            "attempt": task.attempt,
+            "worker": f"{socket.gethostname()}:{os.getpid()}",
+        },
+    )
+
+
+def _created_run(client: MlflowClient, task: Task) -> Any:
+    """Look whether the run was made although its answer got lost."""
+    found = client.search_runs([task.experiment_id], f"tags.attempt = '{task.attempt}'")
+    return found[0] if found else None
 
 
 def _parameters(config: Config) -> dict[str, str]:
@@ -141,42 +210,118 @@ def _parameters(config: Config) -> dict[str, str]:
     }
 
 
-def _log(
-    run_id: str,
-    config: Config,
-    metrics: dict[str, float],
-    models: dict[str, str],
-    tags: dict[str, str] | None = None,
-) -> None:
-    """Log all of it in one request; a side's metrics are those of its model as well."""
+def _log(client: MlflowClient, task: Task, run: Any, trained: Trained, directory: Path) -> None:
+    """Log all there is; of what can be said at once, all in one request."""
+    run_id: str = run.info.run_id
+    models = {side: _create_model(client, task, run_id, side) for side in SIDES}
+    files: list[tuple[str, Path]] = []
+    for side, logged in models.items():
+        interruption.check()
+        place = directory / side
+        _save_model(trained.models[side], trained.example, logged, run_id, place)
+        files += [(logged.artifact_location, path) for path in sorted(place.iterdir())]
+    for name, content in {
+        **trained.pictures,
+        "config.json": task.config.model_dump_json(indent=2).encode(),
+    }.items():
+        path = directory / name
+        path.write_bytes(content)
+        files.append((run.info.artifact_uri, path))
+    interruption.check()
+    with interruption.held(), ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+        list(pool.map(_upload, files))
+    interruption.check()
+
     now = int(time.time() * 1000)
-    mlflow.MlflowClient().log_batch(
-        run_id,
-        metrics=[
-            Metric(name, value, now, 0, model_id=models.get(name.rpartition("_")[2]))
-            for name, value in metrics.items()
-        ],
-        params=[Param(name, value) for name, value in _parameters(config).items()],
-        tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+    metrics = [
+        Metric(name, value, now, 0, model_id=_measured(name, models))
+        for name, value in trained.metrics.items()
+    ]
+    params = [Param(name, value) for name, value in _parameters(task.config).items()]
+    patiently(lambda: client.log_batch(run_id, metrics, params))
+    dataset = DatasetInput(_dataset(task), [InputTag("mlflow.data.context", "training")])
+    patiently(lambda: client.log_inputs(run_id, datasets=[dataset]))
+    for logged in models.values():
+        patiently(partial(client.finalize_logged_model, logged.model_id, "READY"))
+    outputs = [LoggedModelOutput(logged.model_id, 0) for logged in models.values()]
+    patiently(
+        partial(client.log_outputs, run_id, outputs),
+        lambda: True if _has_outputs(client, run_id) else None,
+    )
+    if task.register:
+        for (side, logged), target in zip(models.items(), task.config.dataset.targets, strict=True):
+            name = registered(task.config.model_type, target)
+            registry.add_version(client, name, run_id, logged, side)
+
+
+def _has_outputs(client: MlflowClient, run_id: str) -> bool:
+    outputs = client.get_run(run_id).outputs
+    return bool(outputs and outputs.model_outputs)
+
+
+def _measured(metric: str, models: dict[str, Any]) -> str | None:
+    """Return the id of the model that a metric measures; none measures both, or the law."""
+    name, _, side = metric.rpartition("_")
+    if side not in models or name.startswith(("law_", "irreducible_")):
+        return None
+    return str(models[side].model_id)
+
+
+def _create_model(client: MlflowClient, task: Task, run_id: str, side: str) -> Any:
+    name = f"model_{side}"
+
+    def created() -> Any:
+        found = client.search_logged_models(
+            [task.experiment_id], f"source_run_id = '{run_id}' AND name = '{name}'"
+        )
+        return found[0] if found else None
+
+    return patiently(
+        lambda: client.create_logged_model(
+            task.experiment_id,
+            name,
+            source_run_id=run_id,
+            params=_parameters(task.config),
+        ),
+        created,
     )
 
 
-def _log_model(model: Any, side: str, trained: Trained) -> str:
-    """Log a model with what it takes and gives; return its id."""
-    logged = mlflow.sklearn.log_model(
+def _save_model(
+    model: Any, example: pd.DataFrame, logged: Any, run_id: str, directory: Path
+) -> None:
+    """Write the files of a model, with what it takes and gives."""
+    mlflow.sklearn.save_model(
         model,
-        name=f"model_{side}",
-        signature=infer_signature(trained.example, model.predict(trained.example)),
-        input_example=trained.example,
+        directory,
+        mlflow_model=Model(
+            artifact_path=logged.artifact_location,
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
+            run_id=run_id,
+        ),
+        signature=infer_signature(example, model.predict(example)),
+        input_example=example,
         pip_requirements=_REQUIREMENTS,
         serialization_format="cloudpickle",
     )
-    return str(logged.model_id)
 
 
-def _end(run_id: str, config: Config, reason: str, status: str) -> None:
-    """End a run that did not get to its end, with the reason and what it was about."""
-    try:
-        _log(run_id, config, {}, {}, {"error": reason[:_LONGEST_REASON]})
-    finally:
-        mlflow.end_run(status)
+def _upload(file: tuple[str, Path]) -> None:
+    uri, path = file
+    patiently(lambda: get_artifact_repository(uri).log_artifact(str(path)))
+
+
+def _dataset(task: Task) -> Dataset:
+    """Describe the table; its digest is the beginning of `data_sha256`."""
+    path, table = task.config.dataset.file_path, task.table
+    columns: list[ColSpec | TensorSpec] = [ColSpec("double", name) for name in table.features]
+    columns += [ColSpec("long", name) for name in table.goals]
+    return Dataset(
+        name=Path(path).stem,
+        digest=table.sha256[:_LONGEST_DIGEST],
+        source_type="local",
+        source=json.dumps({"uri": path}),
+        schema=json.dumps({"mlflow_colspec": Schema(columns).to_dict()}),
+        profile=json.dumps({"num_rows": len(table), "num_elements": len(table) * len(columns)}),
+    )

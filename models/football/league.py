@@ -20,13 +20,14 @@ from dataclasses import astuple, dataclass, fields
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from football import law as laws
+from football.law import Law
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HOST_GOALS = 1.45
-GUEST_GOALS = 1.15
-RATING_SCALE = 350.0
+LAW = Law(host_goals=1.45, guest_goals=1.15, rating_scale=350.0)
 MEAN_RATING = 1500.0
 FIRST_SEASON = 2021
 
@@ -43,12 +44,6 @@ class Match:
     goles_visitante: int
     rating_local: int
     rating_visitante: int
-
-
-def expected_goals(host_rating: float, guest_rating: float) -> tuple[float, float]:
-    """Return the means of the host's and the guest's goals."""
-    advantage = math.exp((host_rating - guest_rating) / RATING_SCALE)
-    return HOST_GOALS * advantage, GUEST_GOALS / advantage
 
 
 def play(seasons: int = 5, teams: int = 20, seed: int = 2026) -> Iterator[Match]:
@@ -72,7 +67,7 @@ def play(seasons: int = 5, teams: int = 20, seed: int = 2026) -> Iterator[Match]
         ratings = [round(rating) for rating in strength]
         for number, pairs in enumerate(_rounds(teams), start=1):
             for host, guest in pairs:
-                means = expected_goals(ratings[host], ratings[guest])
+                means = LAW.means(ratings[host], ratings[guest])
                 yield Match(
                     season,
                     number,
@@ -89,7 +84,7 @@ def play(seasons: int = 5, teams: int = 20, seed: int = 2026) -> Iterator[Match]
 
 
 def write(matches: Iterator[Match], path: Path) -> int:
-    """Write the table as CSV and return its number of matches."""
+    """Write the table as CSV, its law beside it, and return its number of matches."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([field.name for field in fields(Match)])
@@ -97,6 +92,7 @@ def write(matches: Iterator[Match], path: Path) -> int:
         for match in matches:
             table.writerow(astuple(match))
             count += 1
+    laws.write(LAW, path)
     return count
 
 

@@ -1,21 +1,77 @@
-"""The tracking server, asked once before anything expensive begins."""
+"""The tracking server: asked before anything expensive begins, and waited for when it is away."""
 
 from __future__ import annotations
 
 import base64
+import os
+import time
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import requests
 
+from football import interruption
 from football.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+PATIENCE = "FOOTBALL_PATIENCE_SECONDS"
 _EXPORT = "set -a; . .deploy/<deployment>/mlflow.env; set +a"
 _CONNECT_SECONDS, _ANSWER_SECONDS = 3, 15
+_PAUSE_SECONDS = 0.5
+_PATIENCE_WHEN_INTERRUPTED = 15
+
+T = TypeVar("T")
+
+
+def patiently(ask: Callable[[], T], done: Callable[[], T | None] | None = None) -> T:
+    """Ask the server; while it is away, wait and ask again.
+
+    MLflow's client would repeat a request by itself, and make twice what the server had made
+    before it went away. `settle` keeps it from that.
+
+    Parameters
+    ----------
+    ask
+        Asks the server, through MLflow's client.
+    done
+        Looks whether an earlier attempt was successful after all, and returns what it gave; needed
+        where asking twice makes two.
+
+    Raises
+    ------
+    mlflow.exceptions.MlflowException
+        If the server refuses, or is away for longer than FOOTBALL_PATIENCE_SECONDS.
+    """
+    from mlflow import MlflowException  # noqa: PLC0415 -- takes seconds; to check needs none of it
+
+    deadline = time.monotonic() + float(os.environ.get(PATIENCE, "300"))
+    again = hurried = False
+    while True:
+        try:
+            if again and done is not None and (found := done()) is not None:
+                return found
+            return ask()
+        except MlflowException as error:
+            # Of what its client cannot reach MLflow's exception tells nothing but the text.
+            away = str(error).startswith("API request to http")
+            if not away or time.monotonic() > deadline:
+                raise
+        if interruption.due() and not hurried:
+            hurried = True
+            deadline = min(deadline, time.monotonic() + _PATIENCE_WHEN_INTERRUPTED)
+        again = True
+        time.sleep(_PAUSE_SECONDS)
+
+
+def settle() -> None:
+    """Set up MLflow's client in this process, before it is imported."""
+    # Clients need not tell MLflow's makers what they do, and programs here print the address.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 
 
 def check_server(environment: Mapping[str, str]) -> None:

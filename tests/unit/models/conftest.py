@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
+import os
 import sys
-import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
+
+from tests.tracking_server import TrackingServer, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[3]
 # Scripts find the modules beside them, and so must the tests.
 sys.path.insert(0, str(ROOT / "models"))
-
-START_SECONDS = 300
 
 
 @pytest.fixture
@@ -66,34 +64,44 @@ def configure(
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start a tracking server on loopback and return its address."""
-    directory = tmp_path_factory.mktemp("mlflow")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [
-        *(sys.executable, "-m", "mlflow", "server"),
-        *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{directory}/mlflow.db"),
-        *("--artifacts-destination", str(directory / "artifacts")),
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    """Run a tracking server as role mlflow sets it up."""
+    with running_server(tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
+
+
+@pytest.fixture
+def tracking(server: TrackingServer, monkeypatch: pytest.MonkeyPatch) -> TrackingServer:
+    """Log to the tests' server."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+    for name, value in server.client.items():
+        monkeypatch.setenv(name, value)
+    return server
+
+
+@pytest.fixture
+def small_grid(content: dict[str, Any], tmp_path: Path) -> Path:
+    """Write a directory with six quick configs, in an experiment of the test's own."""
+    directory = tmp_path / "grid"
+    directory.mkdir()
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("random_forest", {"n_estimators": 5}),
+        ("random_forest", {"n_estimators": 10, "max_depth": 3}),
+        ("gradient_boosting", {"n_estimators": 5}),
+        ("linear_regression", {}),
+        ("poisson", {"alpha": 0.1}),
+        ("poisson", {"alpha": 1.0}),
     ]
-    with (directory / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(address):
-            assert process.poll() is None, (directory / "log").read_text()
-            assert time.monotonic() < deadline, (directory / "log").read_text()
-            time.sleep(0.2)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-
-
-def _answers(address: str) -> bool:
-    try:
-        return requests.get(f"{address}/health", timeout=5).ok
-    except requests.ConnectionError:
-        return False
+    for number, (kind, parameters) in enumerate(kinds):
+        changed = content | {
+            "model_type": kind,
+            "parameters": parameters,
+            "run_name": f"{kind} {number}",
+            "experiment_name": f"liga {uuid.uuid4()}",
+        }
+        if number:
+            first = json.loads((directory / "0.json").read_text())
+            changed["experiment_name"] = first["experiment_name"]
+        (directory / f"{number}.json").write_text(json.dumps(changed))
+    return directory

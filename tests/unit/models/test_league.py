@@ -39,7 +39,7 @@ def test_everyone_plays_everyone_at_home_and_away_and_once_a_round(teams: int) -
 
 def test_goals_have_the_stated_means_and_deviate_as_poisson_says() -> None:
     matches = list(league.play(seasons=30))
-    means = [league.expected_goals(m.rating_local, m.rating_visitante) for m in matches]
+    means = [league.LAW.means(m.rating_local, m.rating_visitante) for m in matches]
     for side, goals in enumerate(
         ([m.goles_local for m in matches], [m.goles_visitante for m in matches])
     ):

@@ -1,0 +1,208 @@
+"""What is done in the processes that work: nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from football import interruption, tracking
+from football.errors import BadInputError
+from football.task import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from football.config import Config
+    from football.registry import Title
+    from football.task import Task
+
+NOT_RUN = "NOT RUN"
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """How a worker learns that it is to stop: a file of this directory, or an event of Dask's."""
+
+    directory: str = ""
+    event: str = ""
+
+    def wanted(self) -> bool:
+        """Tell whether to stop."""
+        if self.event:
+            from distributed import Event  # noqa: PLC0415 -- not everyone has a cluster
+
+            return bool(Event(self.event).is_set())
+        return bool(self.directory) and (Path(self.directory) / "stop").exists()
+
+    def introduce(self) -> None:
+        """Say which process is at work."""
+        if self.directory:
+            (Path(self.directory) / f"{os.getpid()}.pid").touch()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The experiments' ids by name, and the FINISHED runs by the digests of config and table."""
+
+    experiment_ids: dict[str, str]
+    finished: dict[tuple[str, str], tuple[str, dict[str, float]]] = field(default_factory=dict)
+
+
+def check(configs: list[tuple[str, Config]], tracking_uri: str) -> list[str]:
+    """Return what is wrong with the estimators of these configs; warm up on the way."""
+    if os.environ.get("MLFLOW_TRACKING_URI") != tracking_uri:
+        complaint = (
+            "a worker logs to another server than this program "
+            f"({os.environ.get('MLFLOW_TRACKING_URI', 'none')} instead of {tracking_uri}): start "
+            "the workers with mlflow.env exported"
+        )
+        return [complaint]
+    tracking.settle()
+    from football import estimators, experiment  # noqa: F401, PLC0415 -- takes seconds
+
+    complaints = []
+    for name, config in configs:
+        try:
+            estimators.make(config, name)
+        except BadInputError as error:
+            complaints.append(str(error))
+    return complaints
+
+
+def plan(
+    experiments: Iterable[str], tables: Iterable[str], models: Iterable[str], *, dry: bool
+) -> Plan:
+    """Find or make the experiments and registered models; find what was done.
+
+    Parameters
+    ----------
+    experiments
+        Names of experiments.
+    tables
+        Digests of tables.
+    models
+        Names of registered models.
+    dry
+        Make nothing.
+
+    Raises
+    ------
+    BadInputError
+        If the server refuses.
+    """
+    tracking.settle()
+    from mlflow import MlflowClient, MlflowException  # noqa: PLC0415 -- see above
+
+    from football import registry  # noqa: PLC0415 -- takes seconds
+
+    client = MlflowClient()
+    try:
+        ids = {name: _experiment(client, name, dry=dry) for name in experiments}
+        found = Plan({name: number for name, number in ids.items() if number})
+        for table in tables:
+            _find_finished(client, found, table)
+        if not dry:
+            registry.prepare(client, models)
+    except MlflowException as error:
+        raise BadInputError(f"the tracking server refuses: {error}") from None
+    return found
+
+
+def work(task: Task, stop: Stop) -> tuple[str, Outcome]:
+    """Run an experiment, unless all is to stop; return its attempt with what became of it."""
+    return task.attempt, _work(task, stop)
+
+
+def _work(task: Task, stop: Stop) -> Outcome:
+    tracking.settle()
+    from mlflow import MlflowException  # noqa: PLC0415 -- see above
+
+    from football.experiment import run  # noqa: PLC0415 -- takes seconds
+
+    stop.introduce()
+    try:
+        with interruption.listening(stop.wanted):
+            interruption.check()
+            return run(task)
+    except KeyboardInterrupt:
+        return Outcome(task.name, NOT_RUN, reason=INTERRUPTED)
+    except MlflowException as error:
+        return Outcome(task.name, NOT_RUN, reason=str(error))
+
+
+def crown(models: dict[str, list[str]], metric: str) -> list[Title]:
+    """Look for the champions among these runs, by registered model."""
+    tracking.settle()
+    from mlflow import MlflowClient  # noqa: PLC0415 -- see above
+
+    from football import registry  # noqa: PLC0415 -- takes seconds
+
+    client = MlflowClient()
+    titles = (registry.crown(client, name, metric, runs) for name, runs in models.items())
+    return [title for title in titles if title]
+
+
+def bury(session: str, experiment_ids: list[str], status: str, reason: str) -> dict[str, str]:
+    """End the runs of a session whose process is gone; return their ids by attempt."""
+    tracking.settle()
+    from mlflow import MlflowClient  # noqa: PLC0415 -- see above
+
+    from football.experiment import end  # noqa: PLC0415 -- takes seconds
+
+    client = MlflowClient()
+    wanted = f"tags.attempt LIKE '{session}-%' AND attributes.status = 'RUNNING'"
+    lost = tracking.patiently(lambda: client.search_runs(experiment_ids, wanted))
+    for run in lost:
+        end(client, run.info.run_id, status, reason)
+    return {run.data.tags["attempt"]: run.info.run_id for run in lost}
+
+
+def _experiment(client: Any, name: str, *, dry: bool) -> str | None:
+    found = tracking.patiently(lambda: client.get_experiment_by_name(name))
+    if found is None:
+        if dry:
+            return None
+        return _make_experiment(client, name)
+    if found.lifecycle_stage != "active":
+        raise BadInputError(
+            f"the experiment {name!r} is deleted: restore it (mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}) or give experiment_name another"
+        )
+    return str(found.experiment_id)
+
+
+def _make_experiment(client: Any, name: str) -> str:
+    def made() -> str | None:
+        found = client.get_experiment_by_name(name)
+        return str(found.experiment_id) if found else None
+
+    from mlflow import MlflowException  # noqa: PLC0415 -- takes seconds
+
+    try:
+        return str(tracking.patiently(lambda: client.create_experiment(name), made))
+    except MlflowException as error:
+        # Someone else was faster.
+        if error.error_code == "RESOURCE_ALREADY_EXISTS" and (number := made()):
+            return number
+        raise
+
+
+def _find_finished(client: Any, found: Plan, table: str) -> None:
+    """Add the runs that finished with this table, the latest of each config."""
+    token = None
+    ids = list(found.experiment_ids.values())
+    wanted = f"attributes.status = 'FINISHED' AND tags.data_sha256 = '{table}'"
+    order = ["attributes.start_time ASC"]
+    while ids:
+        page = tracking.patiently(
+            partial(client.search_runs, ids, wanted, order_by=order, page_token=token)
+        )
+        for run in page:
+            config = run.data.tags.get("config_sha256", "")
+            found.finished[config, table] = (run.info.run_id, run.data.metrics)
+        if not (token := page.token):
+            return
