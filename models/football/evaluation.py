@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import gammaln, xlogy
-from sklearn.metrics import accuracy_score, mean_squared_error, precision_recall_fscore_support
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from football.naming import SIDES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
 # A prediction is read as the mean of a Poisson distribution, which must lie above 0.
@@ -69,14 +72,14 @@ def errors(actual: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float]:
     for index, side in enumerate(SIDES):
         goals, prediction = actual[:, index], predicted[:, index]
         metrics |= {
-            f"mse_{side}": float(mean_squared_error(goals, prediction)),
-            f"mae_{side}": float(np.mean(np.abs(goals - prediction))),
-            f"poisson_deviance_{side}": float(np.mean(_deviance(goals, means[:, index]))),
+            f"mse_{side}": _mean((goals - prediction) ** 2),
+            f"mae_{side}": _mean(np.abs(goals - prediction)),
+            f"poisson_deviance_{side}": _mean(_deviance(goals, means[:, index])),
         }
     metrics |= _averages(metrics, "mse", "mae", "poisson_deviance")
     outcome = 1 - np.sign(actual[:, 0] - actual[:, 1]).astype(np.int64)
     likely = outcomes(means)[np.arange(len(actual)), outcome]
-    metrics["log_loss"] = float(-np.mean(np.log(np.clip(likely, 1e-15, None))))
+    metrics["log_loss"] = -_mean(np.log(np.clip(likely, 1e-15, None)))
     return metrics
 
 
@@ -102,12 +105,12 @@ def irreducible(means: NDArray[Any]) -> dict[str, float]:
         expected = np.sum(_probabilities(mean[:, 0], len(goals)) * _deviance(goals, mean), axis=1)
         metrics |= {
             # The variance of a Poisson distribution is its mean.
-            f"mse_{side}": float(np.mean(mean)),
-            f"poisson_deviance_{side}": float(np.mean(expected)),
+            f"mse_{side}": _mean(mean[:, 0]),
+            f"poisson_deviance_{side}": _mean(expected),
         }
     likely = outcomes(means)
     metrics |= _averages(metrics, "mse", "poisson_deviance")
-    return metrics | {"log_loss": float(-np.mean(np.sum(xlogy(likely, likely), axis=1)))}
+    return metrics | {"log_loss": -_mean(np.sum(xlogy(likely, likely), axis=1))}
 
 
 def outcomes(means: NDArray[Any]) -> NDArray[Any]:
@@ -139,10 +142,14 @@ def outcomes(means: NDArray[Any]) -> NDArray[Any]:
     return probabilities
 
 
+def _mean(values: Collection[float] | NDArray[Any]) -> float:
+    """Return the mean, whatever the order of the sum: NumPy's depends on where the values lie."""
+    return math.fsum(values) / len(values)
+
+
 def _averages(metrics: dict[str, float], *names: str) -> dict[str, float]:
     return {
-        f"{name}_promedio": float(np.mean([metrics[f"{name}_{side}"] for side in SIDES]))
-        for name in names
+        f"{name}_promedio": _mean([metrics[f"{name}_{side}"] for side in SIDES]) for name in names
     }
 
 
