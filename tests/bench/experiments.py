@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from tests.conftest import ROOT
-from tests.tracking_server import PASSWORD, USER, running_server
+from tests.loopback_server import PASSWORD, USER, running_server
 
 if TYPE_CHECKING:
-    from tests.tracking_server import TrackingServer
+    from tests.loopback_server import TrackingServer
 
 MODELS = ROOT / "models"
 GRID = MODELS / "configs/grid"

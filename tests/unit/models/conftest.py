@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.tracking_server import TrackingServer, running_server
+from tests.loopback_server import TrackingServer, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

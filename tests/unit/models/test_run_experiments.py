@@ -24,14 +24,14 @@ from football.naming import registered
 from run_experiments import BAD_INPUT, INTERRUPTED, SOME_FAILED
 
 from tests.bench.experiments import descendants, memory
-from tests.tracking_server import running_server
+from tests.loopback_server import running_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mlflow.entities import Run
 
-    from tests.tracking_server import TrackingServer
+    from tests.loopback_server import TrackingServer
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
 SCRIPT = MODELS / "run_experiments.py"

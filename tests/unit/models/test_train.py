@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mlflow.entities import Run
 
-    from tests.tracking_server import TrackingServer
+    from tests.loopback_server import TrackingServer
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
 OURS = sorted((MODELS / "configs").glob("*.json"))

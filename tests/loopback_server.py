@@ -1,4 +1,4 @@
-"""A tracking server as role mlflow sets it up, on loopback: a login, PostgreSQL, two workers."""
+"""A tracking server on loopback, with a login and PostgreSQL, that may be killed and restarted."""
 
 from __future__ import annotations
 
