@@ -61,7 +61,7 @@ class Deployment:
             f"{environment['MLFLOW_TRACKING_URI']}/api/{path}",
             auth=(environment["MLFLOW_TRACKING_USERNAME"], environment["MLFLOW_TRACKING_PASSWORD"]),
             verify=environment["MLFLOW_TRACKING_SERVER_CERT_PATH"],
-            timeout=30,
+            timeout=options.pop("timeout", 30),
             **options,
         )
 
