@@ -11,7 +11,12 @@ from local_aws import profile, service
 from local_aws.errors import LocalAwsError
 from local_aws.settings import Settings
 
-PASSED_BY_SUDO = ("LOCAL_AWS_PORT", "LOCAL_AWS_BASE_IMAGE", "LOCAL_AWS_RDS_SECONDS")
+PASSED_BY_SUDO = (
+    "LOCAL_AWS_PORT",
+    "LOCAL_AWS_BASE_IMAGE",
+    "LOCAL_AWS_RDS_SECONDS",
+    "LOCAL_AWS_EC2_SECONDS",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

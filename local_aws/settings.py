@@ -25,13 +25,17 @@ class Settings:
     base_image
         Image of the hosts, where mmdebstrap cannot build one (``LOCAL_AWS_BASE_IMAGE``).
     rds_seconds
-        Least time in seconds from CreateDBInstance to ``available`` (``LOCAL_AWS_RDS_SECONDS``).
+        Least time in seconds from CreateDBInstance, or a restore, to ``available``
+        (``LOCAL_AWS_RDS_SECONDS``).
+    ec2_seconds
+        Least time in seconds from a launch or a start to ``running`` (``LOCAL_AWS_EC2_SECONDS``).
     """
 
     data_dir: Path
     port: int = DEFAULT_PORT
     base_image: str | None = None
     rds_seconds: float = 0.0
+    ec2_seconds: float = 0.0
     region: str = "us-east-1"
     account: str = "123456789012"
 
@@ -48,9 +52,8 @@ class Settings:
             data_dir=Path(os.environ.get("LOCAL_AWS_DIR") or ".local-aws").absolute(),
             port=_port(os.environ.get("LOCAL_AWS_PORT") or str(DEFAULT_PORT)),
             base_image=os.environ.get("LOCAL_AWS_BASE_IMAGE") or None,
-            rds_seconds=_seconds(
-                "LOCAL_AWS_RDS_SECONDS", os.environ.get("LOCAL_AWS_RDS_SECONDS") or "0"
-            ),
+            rds_seconds=_seconds("LOCAL_AWS_RDS_SECONDS"),
+            ec2_seconds=_seconds("LOCAL_AWS_EC2_SECONDS"),
         )
 
     @property
@@ -105,7 +108,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _seconds(name: str, text: str) -> float:
+def _seconds(name: str) -> float:
+    text = os.environ.get(name) or "0"
     try:
         value = float(text)
     except ValueError:

@@ -20,7 +20,7 @@ from moto.ec2.models.subnets import Subnet
 from moto.ec2.responses.general import General
 
 from local_aws.ec2 import addresses, groups
-from local_aws.ec2.hosts import Host, least_seconds
+from local_aws.ec2.hosts import Host
 from local_aws.errors import LocalAwsError
 from local_aws.machine import networks
 from local_aws.machine.ports import Firewall, Rules
@@ -56,7 +56,6 @@ _CONSOLE_BYTES = 65536
 def apply(settings: Settings, podman: Podman) -> None:
     """Give moto's EC2 real hosts, networks and addresses; once, before the first request."""
     # So that a bad value ends the start, and not the first launch.
-    least_seconds()
     addresses.apply()
     _Ec2(settings, podman).apply()
 

@@ -73,7 +73,6 @@ class Host:
         self._podman = podman
         self._changed = changed
         self._forget = forget
-        self._least_seconds = least_seconds()
         self._doors: Doors | None = None
         self._console = ""
         # Whether the container runs because we want it to, so that its end is a surprise.
@@ -206,7 +205,7 @@ class Host:
     def _is_up(self, began: float) -> bool:
         """Tell whether a host that was switched on then is up by now."""
         age = time.monotonic() - began
-        if age < self._least_seconds:
+        if age < self._settings.ec2_seconds:
             return False
         if not self._wanted:
             # It ended by itself, which the watch has seen and will have looked into.
@@ -265,24 +264,6 @@ class Host:
             self.instance.terminate()
         else:
             self.instance.stop()
-
-
-def least_seconds() -> float:
-    """Return the time in seconds from a launch or a start to `running` at least.
-
-    Raises
-    ------
-    LocalAwsError
-        When ``LOCAL_AWS_EC2_SECONDS`` is no such number.
-    """
-    text = os.environ.get("LOCAL_AWS_EC2_SECONDS") or "0"
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise LocalAwsError(f"LOCAL_AWS_EC2_SECONDS={text} is no number of seconds: use 0 or more.")
-    return seconds
 
 
 def _release(instance: Any) -> int:

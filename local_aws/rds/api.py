@@ -6,20 +6,31 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
 - DescribeDBParameters lists every parameter of the engine (moto only those that were set, whereupon
   `rds_instance_param_group` sets none), and an unknown parameter is refused;
 - engine versions exist or do not (moto takes any), and DescribeDBEngineVersions lists them;
-- snapshots hold the data (moto: nothing), and an instance restored from one has them;
+- snapshots hold the data (moto: nothing), and an instance restored from one has them, with the
+  settings that RDS gives it (moto: most of the source's);
+- a renamed instance leaves its endpoint to whoever has the name next;
+- every instance has a resource id of its own (moto: all the same);
 - gp3 storage reports its throughput and I/O rate (`rds_instance` stumbles without);
 - the authorities of the databases' certificates are described.
 """
 
 from __future__ import annotations
 
+import copy
 import re
+import secrets
+import string
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from moto.core.responses import ActionResult, PaginatedResult
-from moto.rds.exceptions import DBParameterGroupNotFoundError, RDSClientError
+from moto.ec2.models import ec2_backends
+from moto.rds.exceptions import (
+    DBInstanceAlreadyExists,
+    DBParameterGroupNotFoundError,
+    RDSClientError,
+)
 from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 
@@ -45,6 +56,13 @@ GP3_STRIPED_IOPS = 12000
 GP3_STRIPED_THROUGHPUT = 500
 # The data that the instance being created begins with.
 _SEED: ContextVar[Path | None] = ContextVar("seed", default=None)
+# What a restored instance has unless the request names it, whatever its source had.
+_NOT_RESTORED: dict[str, Any] = {
+    "_db_subnet_group_name": None,
+    "copy_tags_to_snapshot": False,
+    "deletion_protection": False,
+    "multi_az": False,
+}
 RESERVED_USERS = {"admin", "rdsadmin", "rdsrepladmin", "rdstopmgr", "postgres"}
 PASSWORD_LENGTHS = range(8, 129)
 
@@ -78,6 +96,9 @@ def _patch_creation(instances: Instances) -> None:
                 "Local AWS has no default DB subnet group: name one in DBSubnetGroupName.",
             )
         instance = create(self, wanted)
+        instance.dbi_resource_id = "db-" + "".join(
+            secrets.choice(string.ascii_uppercase + string.digits) for _ in range(26)
+        )
         _set_gp3_defaults(instance)
         try:
             instances.create(instance, wanted["master_user_password"], _SEED.get())
@@ -103,16 +124,27 @@ def _patch_modification(instances: Instances) -> None:
             _require(instance, {"available"}, "modify the password of")
         if "engine_version" in db_kwargs:
             db_kwargs["engine_version"] = _engine_version(db_kwargs["engine_version"])
-        if db_kwargs.get("new_db_instance_identifier"):
-            raise RDSClientError(
-                "InvalidParameterCombination", "Local AWS cannot rename a DB instance."
-            )
+        name = db_kwargs.get("new_db_instance_identifier")
+        if name:
+            self._validate_db_identifier(name)
+            _require(instance, {"available"}, "rename")
+            if name in self.databases:
+                raise DBInstanceAlreadyExists
+            if not db_kwargs.get("apply_immediately"):
+                raise RDSClientError(
+                    "InvalidParameterCombination",
+                    "Local AWS has no maintenance window in which to rename a DB instance: set "
+                    "ApplyImmediately.",
+                )
+        former = instance.db_instance_identifier
         modify(self, db_instance_identifier, db_kwargs)
         _set_gp3_defaults(instance)
         if password is not None:
             instances.set_password(instance, password)
         if "vpc_security_group_ids" in db_kwargs:
             instances.set_security_groups(instance)
+        if name:
+            instances.rename(instance, former)
         return instance
 
     replace(RDSBackend, "modify_db_instance", modify_db_instance)
@@ -122,15 +154,32 @@ def _patch_deletion(instances: Instances) -> None:
     delete = RDSBackend.delete_db_instance
 
     def delete_db_instance(
-        self: RDSBackend, db_instance_identifier: str, *args: Any, **kwargs: Any
+        self: RDSBackend,
+        db_instance_identifier: str,
+        *,
+        final_db_snapshot_identifier: str | None = None,
+        skip_final_snapshot: bool | None = False,
+        **kwargs: Any,
     ) -> DBInstance:
         existing = self.databases.get(db_instance_identifier)
+        if bool(skip_final_snapshot) == bool(final_db_snapshot_identifier):
+            raise RDSClientError(
+                "InvalidParameterCombination",
+                "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified, and "
+                "cannot be specified with it.",
+            )
         if existing is not None and existing.status == "deleting":
             raise RDSClientError(
                 "InvalidDBInstanceState",
                 f"Instance {db_instance_identifier} is already being deleted.",
             )
-        instance = delete(self, db_instance_identifier, *args, **kwargs)
+        instance = delete(
+            self,
+            db_instance_identifier,
+            final_db_snapshot_identifier=final_db_snapshot_identifier,
+            skip_final_snapshot=skip_final_snapshot,
+            **kwargs,
+        )
         # Listed until it is really gone, as on RDS.
         self.databases[instance.db_instance_identifier] = instance
         instances.delete(
@@ -179,10 +228,18 @@ def _patch_snapshots(instances: Instances) -> None:
         instance: Any = self.describe_db_instances(db_instance_identifier)[0]
         _require(instance, {"available", "stopped", "backing-up"}, "take a snapshot of")
         snapshot = create(self, db_instance_identifier, *args, **kwargs)
+        # Otherwise a tag of the snapshot would be one of the instance's, too.
+        snapshot.tags = list(snapshot.tags)
         instances.snapshot(instance, snapshot)
         return snapshot
 
     def delete_db_snapshot(self: RDSBackend, db_snapshot_identifier: str) -> Any:
+        found = self.database_snapshots.get(db_snapshot_identifier)
+        if found is not None and found.status == "creating":
+            raise RDSClientError(
+                "InvalidDBSnapshotState",
+                f"The snapshot {db_snapshot_identifier} is in state creating, not available.",
+            )
         snapshot = delete(self, db_snapshot_identifier)
         instances.forget_snapshot(snapshot)
         return snapshot
@@ -197,11 +254,17 @@ def _patch_snapshots(instances: Instances) -> None:
                 "InvalidDBSnapshotState",
                 f"The snapshot {name} is in state {snapshot.status}, not available.",
             )
+        # moto takes everything over from the instance whose snapshot it is.
+        source = snapshot.database
+        snapshot.database = copy.copy(source)
+        for attribute, default in _NOT_RESTORED.items():
+            setattr(snapshot.database, attribute, default)
         seed = _SEED.set(instances.snapshot_folder(snapshot))
         try:
-            return restore(self, name, overrides)
+            return restore(self, name, _with_default_group(self, overrides))
         finally:
             _SEED.reset(seed)
+            snapshot.database = source
 
     def refuse(*_arguments: Any, **_named: Any) -> Any:
         raise RDSClientError(
@@ -323,6 +386,16 @@ def _endpoint(instance: Any) -> dict[str, Any] | None:
     if instance.address is None:
         return None
     return {"Address": instance.address, "Port": instance.port, "HostedZoneId": "Z2R2ITUGPM61AM"}
+
+
+def _with_default_group(backend: RDSBackend, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Name the VPC's default security group where a request for an instance names none."""
+    subnets = wanted.get("db_subnet_group_name")
+    if not subnets or wanted.get("vpc_security_group_ids"):
+        return wanted
+    vpc = backend.describe_db_subnet_groups(subnets)[0].vpc_id
+    ec2: Any = ec2_backends[backend.account_id][backend.region_name]
+    return {**wanted, "vpc_security_group_ids": [ec2.get_default_security_group(vpc).id]}
 
 
 def _discard(entries: Any, name: str) -> None:

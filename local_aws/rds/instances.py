@@ -47,7 +47,11 @@ class Instances:
         """Start nothing yet."""
         self._settings = settings
         self._podman = podman
+        # By resource id, which an instance keeps when it is renamed.
         self._servers: dict[str, Server] = {}
+        # Addresses of names that were given up, kept for who has the name next: on RDS the
+        # endpoint belongs to the identifier.
+        self._addresses: dict[str, tuple[Any, str]] = {}
 
     @cached_property
     def catalogue(self) -> dict[str, parameters.Parameter]:
@@ -69,36 +73,27 @@ class Instances:
 
     def address(self, instance: Any) -> str | None:
         """Return the address of an instance, once it has one to tell."""
-        server = self._servers.get(instance.arn)
+        server = self._servers.get(instance.dbi_resource_id)
         return server.postgres.address if server and instance.status != "creating" else None
 
     def create(self, instance: Any, password: str, seed: Path | None) -> None:
         """Start the server of a new instance, with the data of a snapshot in `seed` if given."""
-        subnet = instance.db_subnet_group._subnets[0]  # noqa: SLF001 - moto shows only a description
+        interface, address = self._interface(instance)
+        subnet = interface.subnet
         ec2 = ec2_backends[instance.account_id][instance.region]
-        address = subnet.get_available_subnet_ip(instance)
-        interface = ec2.create_network_interface(
-            subnet,
-            address,
-            group_ids=instance.vpc_security_group_ids,
-            description="RDSNetworkInterface",
-        )
-        interface.requester_managed = True
-        interface.requester_id = "amazon-rds"
-        interface.status = "in-use"
         server = Server(
             Postgres(
                 podman=self._podman,
                 image=self._image,
                 name=self._name(instance),
-                folder=self._settings.rds_dir / instance.db_instance_identifier,
+                folder=self._settings.rds_dir / instance.dbi_resource_id,
                 network="",
                 address=address,
                 port=instance.port,
             ),
             interface,
         )
-        self._servers[instance.arn] = server
+        self._servers[instance.dbi_resource_id] = server
         values = self.values(instance)
 
         def work() -> None:
@@ -111,19 +106,37 @@ class Instances:
 
         self._do(instance, "creating", work, "available")
 
+    def rename(self, instance: Any, former: str) -> None:
+        """Give the server of a renamed instance another address; the old one stays the name's."""
+        server = self._servers[instance.dbi_resource_id]
+        ec2 = ec2_backends[instance.account_id][instance.region]
+        old_interface, old_address = server.interface, server.postgres.address
+        server.interface, address = self._interface(instance)
+        self._addresses[former] = old_interface.subnet, old_address
+
+        def work() -> None:
+            server.postgres.move(
+                certificates.rds_authority(self._settings), self._name(instance), address
+            )
+            ec2.delete_network_interface(old_interface.id)
+
+        self._do(instance, "renaming", work, "available")
+
     def stop(self, instance: Any) -> None:
         """Stop the server."""
-        self._do(instance, "stopping", self._servers[instance.arn].postgres.stop, "stopped")
+        self._do(
+            instance, "stopping", self._servers[instance.dbi_resource_id].postgres.stop, "stopped"
+        )
 
     def start(self, instance: Any) -> None:
         """Start a stopped server."""
-        server = self._servers[instance.arn]
+        server = self._servers[instance.dbi_resource_id]
         server.postgres.configure(self.values(instance))
         self._do(instance, "starting", server.postgres.start, "available")
 
     def reboot(self, instance: Any) -> None:
         """Stop and start the server; every parameter of its group counts afterwards."""
-        server = self._servers[instance.arn]
+        server = self._servers[instance.dbi_resource_id]
         values = self.values(instance)
 
         def work() -> None:
@@ -135,32 +148,34 @@ class Instances:
 
     def set_password(self, instance: Any, password: str) -> None:
         """Give the master user another password."""
-        self._servers[instance.arn].postgres.set_password(instance.master_username, password)
+        self._servers[instance.dbi_resource_id].postgres.set_password(
+            instance.master_username, password
+        )
 
     def set_security_groups(self, instance: Any) -> None:
         """Put the network interface into the instance's security groups."""
         ec2 = ec2_backends[instance.account_id][instance.region]
         ec2.modify_network_interface_attribute(
-            self._servers[instance.arn].interface.id, instance.vpc_security_group_ids
+            self._servers[instance.dbi_resource_id].interface.id, instance.vpc_security_group_ids
         )
 
     def reload(self, instance: Any) -> None:
         """Let the dynamic parameters of the group count at once."""
-        server = self._servers.get(instance.arn)
+        server = self._servers.get(instance.dbi_resource_id)
         if server and instance.status == "available":
             server.postgres.configure(self.values(instance))
             server.postgres.reload()
 
     def delete(self, instance: Any, forget: Callable[[], None]) -> None:
         """Remove the server, its data and its address, then call `forget`."""
-        server = self._servers[instance.arn]
+        server = self._servers[instance.dbi_resource_id]
 
         def work() -> None:
             server.postgres.remove()
             ec2 = ec2_backends[instance.account_id][instance.region]
             ec2.delete_network_interface(server.interface.id)
             server.interface.subnet.del_subnet_ip(server.postgres.address)
-            del self._servers[instance.arn]
+            del self._servers[instance.dbi_resource_id]
             server.jobs.shutdown(wait=False)
             forget()
 
@@ -168,8 +183,9 @@ class Instances:
 
     def snapshot(self, instance: Any, snapshot: Any) -> None:
         """Copy the data of an instance into a snapshot."""
-        server = self._servers[instance.arn]
+        server = self._servers[instance.dbi_resource_id]
         snapshot.status = "creating"
+        snapshot.percent_progress = 0
         running = instance.status == "available"
 
         def work() -> None:
@@ -181,6 +197,7 @@ class Instances:
                 snapshot.status = "failed"
                 raise
             snapshot.status = "available"
+            snapshot.percent_progress = 100
 
         self._do(instance, "backing-up", work, instance.status)
 
@@ -206,12 +223,31 @@ class Instances:
 
     def _name(self, instance: Any) -> str:
         # Two local AWS on one machine may both have a database of this name.
-        mark = hashlib.sha256(f"{self._settings.data_dir}{instance.arn}".encode()).hexdigest()[:8]
+        mark = hashlib.sha256(
+            f"{self._settings.data_dir}{instance.dbi_resource_id}".encode()
+        ).hexdigest()[:8]
         return f"rds-{instance.db_instance_identifier}-{mark}"
+
+    def _interface(self, instance: Any) -> tuple[Any, str]:
+        """Make the network interface of an instance, at the address that belongs to its name."""
+        subnet = instance.db_subnet_group._subnets[0]  # noqa: SLF001 - moto shows only a description
+        kept, address = self._addresses.pop(instance.db_instance_identifier, (None, ""))
+        if kept is not subnet:
+            address = subnet.get_available_subnet_ip(instance)
+        interface = ec2_backends[instance.account_id][instance.region].create_network_interface(
+            subnet,
+            address,
+            group_ids=instance.vpc_security_group_ids,
+            description="RDSNetworkInterface",
+        )
+        interface.requester_managed = True
+        interface.requester_id = "amazon-rds"
+        interface.status = "in-use"
+        return interface, address
 
     def _do(self, instance: Any, during: str, work: Callable[[], None], after: str) -> None:
         """Do `work` in a thread, after what is under way for this instance."""
-        server = self._servers[instance.arn]
+        server = self._servers[instance.dbi_resource_id]
         instance.status = during
 
         def run() -> None:

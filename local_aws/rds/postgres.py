@@ -122,14 +122,27 @@ class Postgres:
         self.folder.mkdir(mode=0o755)
         if seed is not None:
             shutil.copytree(seed, self.folder / "data", symlinks=True)
-        leaf = authority.issue([self.address])
         config = self.folder / "config"
         config.mkdir(mode=0o755)
-        (config / "server.crt").write_bytes(leaf.certificate)
-        certificates.write_private(config / "server.key", leaf.key)
         (config / "pg_ident.conf").write_text(_IDENT)
         (config / "start").write_text(_START)
         self.configure(values)
+        self._run(authority)
+
+    def move(self, authority: certificates.Authority, name: str, address: str) -> None:
+        """Shut the server down; start it again with its data under another name and address."""
+        self.stop()
+        self.podman.run("rm", self.name)
+        self.name, self.address = name, address
+        self._run(authority)
+
+    def _run(self, authority: certificates.Authority) -> None:
+        config = self.folder / "config"
+        leaf = authority.issue([self.address])
+        (config / "server.crt").write_bytes(leaf.certificate)
+        certificates.write_private(config / "server.key", leaf.key)
+        # What an earlier server left would look like an answer.
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         self.podman.run(
             "run",
             "--detach",

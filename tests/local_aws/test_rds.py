@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -322,31 +323,246 @@ def test_data_survive_stop_start_and_reboot(database: Database) -> None:
     assert database.ask("SELECT x FROM kept") == [(1,)]
 
 
-def test_snapshot_holds_the_data_and_can_be_restored(database: Database, aws: LocalAws) -> None:
-    client = database.client
-    database.ask("CREATE TABLE saved AS SELECT 42 AS x")
-    client.create_db_snapshot(DBInstanceIdentifier=Database.name, DBSnapshotIdentifier="snapshot")
-    client.get_waiter("db_snapshot_available").wait(
-        DBSnapshotIdentifier="snapshot", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+def take_snapshot(database: Database, name: str, **options: Any) -> dict[str, Any]:
+    made: dict[str, Any] = database.client.create_db_snapshot(
+        DBInstanceIdentifier=database.name, DBSnapshotIdentifier=name, **options
+    )["DBSnapshot"]
+    assert made["Status"] == "creating"
+    database.client.get_waiter("db_snapshot_available").wait(
+        DBSnapshotIdentifier=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
     )
     database.wait("available")
-    database.ask("DROP TABLE saved")
-    restored = Database(aws)
-    restored.name = "restored"
-    client.restore_db_instance_from_db_snapshot(
-        DBInstanceIdentifier="restored", DBSnapshotIdentifier="snapshot"
+    found: dict[str, Any] = database.client.describe_db_snapshots(DBSnapshotIdentifier=name)[
+        "DBSnapshots"
+    ][0]
+    return found
+
+
+def restore(database: Database, snapshot: str, name: str, **options: Any) -> Database:
+    restored = Database(database.aws)
+    restored.name = name
+    database.client.restore_db_instance_from_db_snapshot(
+        **(
+            {
+                "DBInstanceIdentifier": name,
+                "DBSnapshotIdentifier": snapshot,
+                "DBSubnetGroupName": "private",
+            }
+            | options
+        )
     )
     restored.wait("available")
-    assert restored.ask("SELECT x FROM saved") == [(42,)]
-    client.delete_db_instance(DBInstanceIdentifier="restored", FinalDBSnapshotIdentifier="final")
-    client.get_waiter("db_instance_deleted").wait(
-        DBInstanceIdentifier="restored", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    return restored
+
+
+def delete(database: Database, **how: Any) -> None:
+    database.client.delete_db_instance(
+        DBInstanceIdentifier=database.name, **(how or {"SkipFinalSnapshot": True})
     )
-    kept = aws.directory / "rds-snapshots"
-    assert {path.name for path in kept.iterdir()} == {"snapshot", "final"}
-    for name in ("snapshot", "final"):
-        client.delete_db_snapshot(DBSnapshotIdentifier=name)
-    assert list(kept.iterdir()) == []
+    database.client.get_waiter("db_instance_deleted").wait(
+        DBInstanceIdentifier=database.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
+
+
+def forget(database: Database, *snapshots: str) -> None:
+    kept = database.aws.directory / "rds-snapshots"
+    for name in snapshots:
+        assert (kept / name / "PG_VERSION").exists()
+        database.client.delete_db_snapshot(DBSnapshotIdentifier=name)
+        assert not (kept / name).exists()
+
+
+def test_snapshot_holds_what_was_committed_while_clients_go_on_writing(database: Database) -> None:
+    database.ask("CREATE TABLE written (x int PRIMARY KEY)")
+    acknowledged = 0
+    enough = threading.Event()
+
+    def write() -> None:
+        nonlocal acknowledged
+        connection = database.connect()
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            while not enough.is_set():
+                cursor.execute("INSERT INTO written VALUES (%s)", (acknowledged + 1,))
+                acknowledged += 1
+        connection.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        while not acknowledged:
+            assert writer.is_alive()
+        before = acknowledged
+        take_snapshot(database, "busy")
+    finally:
+        enough.set()
+        writer.join()
+    restored = restore(database, "busy", "restored")
+    written = [x for (x,) in restored.ask("SELECT x FROM written ORDER BY x")]
+    delete(restored)
+    forget(database, "busy")
+
+    assert written == list(range(1, len(written) + 1))
+    assert before <= len(written) <= acknowledged
+    assert database.ask("SELECT max(x) FROM written") == [(acknowledged,)]
+
+
+def test_restored_instance_has_the_password_of_the_snapshot_and_the_settings_of_a_new_one(
+    database: Database, network: dict[str, Any]
+) -> None:
+    client = database.client
+
+    def change(**settings: Any) -> None:
+        client.modify_db_instance(
+            DBInstanceIdentifier=Database.name, ApplyImmediately=True, **settings
+        )
+
+    change(CopyTagsToSnapshot=True, DeletionProtection=True)
+    arn = database.describe()["DBInstanceArn"]
+    client.add_tags_to_resource(ResourceName=arn, Tags=[{"Key": "Team", "Value": "a"}])
+    snapshot = take_snapshot(database, "settings")
+    own = take_snapshot(database, "tagged", Tags=[{"Key": "Why", "Value": "b"}])
+    change(MasterUserPassword="an0ther-password", CopyTagsToSnapshot=False)
+    try:
+        restored = restore(database, "settings", "restored")
+        described = restored.describe()
+        restored.connect().close()
+        with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+            restored.connect(password="an0ther-password")
+    finally:
+        change(MasterUserPassword=PASSWORD, DeletionProtection=False)
+    delete(restored, FinalDBSnapshotIdentifier="final")
+    forget(database, "settings", "tagged", "final")
+
+    assert snapshot["TagList"] == [{"Key": "Team", "Value": "a"}]
+    assert own["TagList"] == [{"Key": "Why", "Value": "b"}]
+    assert described["TagList"] == snapshot["TagList"]
+    assert described["DBParameterGroups"][0]["DBParameterGroupName"] == "default.postgres17"
+    (group,) = described["VpcSecurityGroups"]
+    assert group["VpcSecurityGroupId"] != network["group"]
+    assert not described["DeletionProtection"]
+    assert not described["CopyTagsToSnapshot"]
+    assert described["StorageEncrypted"]
+    assert described["StorageType"] == "gp3"
+    assert described["DbiResourceId"] != database.describe()["DbiResourceId"]
+
+
+def test_restored_instance_takes_the_name_and_the_endpoint_of_a_renamed_one(
+    database: Database,
+) -> None:
+    client = database.client
+    first = restore_under_test(database)
+    endpoint = first.describe()["Endpoint"]
+    first.ask("CREATE TABLE broken AS SELECT 1 AS x")
+
+    client.modify_db_instance(
+        DBInstanceIdentifier="first", NewDBInstanceIdentifier="aside", ApplyImmediately=True
+    )
+    aside = Database(database.aws)
+    aside.name = "aside"
+    aside.wait("available")
+    with pytest.raises(ClientError, match="DBInstanceNotFound"):
+        first.describe()
+    second = restore(database, "base", "first")
+
+    assert second.describe()["Endpoint"] == endpoint
+    assert second.ask("SELECT to_regclass('broken')") == [(None,)]
+    assert aside.describe()["Endpoint"] != endpoint
+    assert aside.ask("SELECT x FROM broken") == [(1,)]
+    for instance in (aside, second):
+        delete(instance)
+    forget(database, "base")
+
+
+def restore_under_test(database: Database) -> Database:
+    take_snapshot(database, "base")
+    return restore(database, "base", "first")
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "code"),
+    [
+        (
+            "create_db_snapshot",
+            {"DBInstanceIdentifier": Database.name, "DBSnapshotIdentifier": "there"},
+            "DBSnapshotAlreadyExists",
+        ),
+        (
+            "create_db_snapshot",
+            {"DBInstanceIdentifier": "unknown", "DBSnapshotIdentifier": "new"},
+            "DBInstanceNotFound",
+        ),
+        ("describe_db_snapshots", {"DBSnapshotIdentifier": "unknown"}, "DBSnapshotNotFound"),
+        ("delete_db_snapshot", {"DBSnapshotIdentifier": "unknown"}, "DBSnapshotNotFound"),
+        (
+            "restore_db_instance_from_db_snapshot",
+            {
+                "DBInstanceIdentifier": "new",
+                "DBSnapshotIdentifier": "unknown",
+                "DBSubnetGroupName": "private",
+            },
+            "DBSnapshotNotFound",
+        ),
+        (
+            "restore_db_instance_from_db_snapshot",
+            {
+                "DBInstanceIdentifier": Database.name,
+                "DBSnapshotIdentifier": "there",
+                "DBSubnetGroupName": "private",
+            },
+            "DBInstanceAlreadyExists",
+        ),
+        (
+            "modify_db_instance",
+            {
+                "DBInstanceIdentifier": Database.name,
+                "NewDBInstanceIdentifier": Database.name,
+                "ApplyImmediately": True,
+            },
+            "DBInstanceAlreadyExists",
+        ),
+        (
+            "delete_db_instance",
+            {"DBInstanceIdentifier": Database.name},
+            "InvalidParameterCombination",
+        ),
+        (
+            "delete_db_instance",
+            {"DBInstanceIdentifier": Database.name, "FinalDBSnapshotIdentifier": "there"},
+            "DBSnapshotAlreadyExists",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("there")
+def test_senseless_request_about_a_snapshot_is_refused(
+    database: Database, call: str, arguments: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(ClientError) as refusal:
+        getattr(database.client, call)(**arguments)
+    assert refusal.value.response["Error"]["Code"] == code
+    database.wait("available")
+
+
+@pytest.fixture(scope="module")
+def there(database: Database) -> Iterator[None]:
+    take_snapshot(database, "there")
+    yield
+    forget(database, "there")
+
+
+def test_neither_a_busy_instance_nor_an_unfinished_snapshot_is_touched(database: Database) -> None:
+    client = database.client
+    client.create_db_snapshot(DBInstanceIdentifier=Database.name, DBSnapshotIdentifier="busy")
+    with pytest.raises(ClientError, match="InvalidDBSnapshotState"):
+        client.delete_db_snapshot(DBSnapshotIdentifier="busy")
+    with pytest.raises(ClientError, match="InvalidDBInstanceState"):
+        client.modify_db_instance(
+            DBInstanceIdentifier=Database.name,
+            NewDBInstanceIdentifier="new",
+            ApplyImmediately=True,
+        )
+    database.wait("available")
+    client.delete_db_snapshot(DBSnapshotIdentifier="busy")
 
 
 def test_address_is_taken_in_the_subnet(database: Database, aws: LocalAws) -> None:

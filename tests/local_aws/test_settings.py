@@ -10,7 +10,7 @@ from local_aws.settings import Settings
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DIR", "PORT", "BASE_IMAGE", "RDS_SECONDS"):
+    for name in ("DIR", "PORT", "BASE_IMAGE", "RDS_SECONDS", "EC2_SECONDS"):
         monkeypatch.delenv(f"LOCAL_AWS_{name}", raising=False)
 
 
@@ -25,8 +25,10 @@ def test_variables_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("LOCAL_AWS_DIR", str(tmp_path))
     monkeypatch.setenv("LOCAL_AWS_PORT", "6000")
     monkeypatch.setenv("LOCAL_AWS_RDS_SECONDS", "1.5")
+    monkeypatch.setenv("LOCAL_AWS_EC2_SECONDS", "2")
     settings = Settings.from_environment()
-    assert (settings.data_dir, settings.port, settings.rds_seconds) == (tmp_path, 6000, 1.5)
+    assert (settings.data_dir, settings.port) == (tmp_path, 6000)
+    assert (settings.rds_seconds, settings.ec2_seconds) == (1.5, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,7 @@ def test_variables_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("LOCAL_AWS_RDS_SECONDS", "-1"),
         ("LOCAL_AWS_RDS_SECONDS", "nan"),
         ("LOCAL_AWS_RDS_SECONDS", "soon"),
+        ("LOCAL_AWS_EC2_SECONDS", "-1"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_named(
