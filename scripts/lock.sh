@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Renews requirements/*.txt from requirements/*.in. What is locked stays as it is unless the .in files ask for
 # something else; pass --upgrade to take the newest of everything.
+# With MLFLOW=<version> in the environment it locks that version of the server, and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/../requirements"
 
@@ -12,8 +13,27 @@ compile() {
         --custom-compile-command 'make lock' "$@" "$name.in" --output-file "$name.txt"
 }
 
+compile_host() {
+    compile "$@" --universal --python-version 3.11
+}
+
+if [ -n "${MLFLOW:-}" ]; then
+    if [[ ! $MLFLOW =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]]; then
+        echo "MLFLOW=$MLFLOW is no version: write it in full, as in make lock MLFLOW=3.17.2" >&2
+        exit 1
+    fi
+    # What surrounds it stays as in the newest lock, as far as this version allows. Nothing is left of a failure.
+    trap 'rm -f server/new.in server/new.txt' EXIT
+    printf -- 'mlflow[auth]==%s\n-r ../server.in\n' "$MLFLOW" >server/new.in
+    printf '%s\n' server/[0-9]*.txt | sort --version-sort | tail -n 1 | xargs -I{} cp {} server/new.txt
+    compile_host server/new "$@"
+    mv server/new.in "server/$MLFLOW.in"
+    sed "s|server/new[.]in|server/$MLFLOW.in|" server/new.txt >"server/$MLFLOW.txt"
+    exit
+fi
+
 # In the order in which they constrain each other.
-for name in bootstrap control local_aws models server test; do
-    compile "$name" --universal --python-version 3.11 "$@"
-done
+for name in bootstrap control local_aws models; do compile_host "$name" "$@"; done
+for lock in server/*.in; do compile_host "${lock%.in}" "$@"; done
+compile_host test "$@"
 compile lambda --python-version 3.13 --python-platform x86_64-manylinux_2_28 "$@"

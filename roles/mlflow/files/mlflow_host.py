@@ -53,8 +53,8 @@ class Plan:
     ----------
     migrations
         Schemas ("tracking", "auth") that are not at the revision of this MLflow version.
-    fresh
-        Whether the database holds no schema of MLflow's at all.
+    outdated
+        Those of them that there are, at a revision of another MLflow version.
     index
         Whether the index over each experiment's latest run is to be built.
     admin
@@ -62,7 +62,7 @@ class Plan:
     """
 
     migrations: list[str]
-    fresh: bool
+    outdated: list[str]
     index: bool
     admin: str
 
@@ -156,9 +156,10 @@ def make_plan(username: str, password: str) -> Plan:
     with connect() as connection:
         actual = actual_heads(connection)
         wanted = expected_heads()
+        migrations = [name for name, head in wanted.items() if actual[name] != head]
         return Plan(
-            migrations=[name for name, head in wanted.items() if actual[name] != head],
-            fresh=all(head is None for head in actual.values()),
+            migrations=migrations,
+            outdated=[name for name in migrations if actual[name] is not None],
             index=not index_is_valid(connection),
             admin=admin_step(connection, username, password),
         )
@@ -259,7 +260,7 @@ def refuse_foreign_schema() -> None:
     wanted = expected_heads()
     if actual != wanted:
         logger.error(
-            "The database's schema is %s, this MLflow version speaks %s: run playbooks/mlflow.yml"
+            "The database's schema is %s, this MLflow version speaks %s: run playbooks/upgrade.yml"
             " with the version that is wanted",
             actual,
             wanted,

@@ -1,0 +1,329 @@
+"""An older release with data, on a deployment of its own without function and endpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import pytest
+import requests
+from psycopg2 import sql
+
+from tests.conftest import ROOT, LocalAws, Play
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "upgrade"
+OLD, NEW = "3.14.0", "3.17.2"
+PLAYBOOKS = ["preflight", "vpc", "s3", "iam", "secrets", "rds", "ec2", "mlflow"]
+# What the account may hold; fewer than AWS's 100, so that a test can reach it.
+SNAPSHOTS = 3
+READER = ("reader", "a password of reader's")
+
+
+@dataclass(frozen=True)
+class Site:
+    """The deployment, seen from its operator and from its users."""
+
+    aws: LocalAws
+
+    @property
+    def directory(self) -> str:
+        """Keys and certificates."""
+        return str(ROOT / ".deploy" / NAME)
+
+    @cached_property
+    def address(self) -> str:
+        """The public address."""
+        (address,) = self.aws.client("ec2").describe_addresses()["Addresses"]
+        return str(address["PublicIp"])
+
+    @cached_property
+    def bucket(self) -> str:
+        """Where the artifacts lie."""
+        (bucket,) = self.aws.client("s3").list_buckets()["Buckets"]
+        return str(bucket["Name"])
+
+    @cached_property
+    def session(self) -> requests.Session:
+        """A client of the administrator's."""
+        session = requests.Session()
+        session.auth = ("admin", self.secret("mlflow-admin"))
+        session.verify = f"{self.directory}/ca.pem"
+        return session
+
+    def secret(self, name: str) -> str:
+        """A password of the deployment."""
+        value = self.aws.client("secretsmanager").get_secret_value(SecretId=f"{NAME}/{name}")
+        return str(value["SecretString"])
+
+    def upgrade(self, version: str = NEW, *arguments: str) -> Play:
+        """Run the playbook under test."""
+        return self.aws.play("playbooks/upgrade.yml", "-e", f"mlflow_version={version}", *arguments)
+
+    def run_mlflow(self, version: str) -> Play:
+        """Run the part of site.yml that installs and configures MLflow."""
+        return self.aws.play("playbooks/mlflow.yml", "-e", f"mlflow_version={version}")
+
+    def ssh(self, command: str) -> str:
+        """Run a command on the host."""
+        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        result = subprocess.run(
+            [
+                "ssh",
+                "-i",
+                f"{self.directory}/id_ed25519",
+                *options,
+                f"admin@{self.address}",
+                command,
+            ],
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    @property
+    def running(self) -> str:
+        """The version that serves, which systemd says is up."""
+        self.ssh("systemctl is-active mlflow")
+        return self.ssh("basename $(readlink /opt/mlflow/current)").strip()
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        """The snapshots of the database, the newest first."""
+        found = self.aws.client("rds").describe_db_snapshots()["DBSnapshots"]
+        return sorted(found, key=lambda one: one["SnapshotCreateTime"], reverse=True)
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """Ask MLflow's API, as the administrator."""
+        answer = self.session.request(
+            method, f"https://{self.address}:5000/api/2.0/{path}", timeout=60, **arguments
+        )
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else {}
+
+    def post(self, path: str, **body: Any) -> Any:
+        """Change something, as the administrator."""
+        return self.call("POST", f"mlflow/{path}", json=body)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Read something, as the administrator."""
+        return self.call("GET", f"mlflow/{path}", params=query)
+
+    def artifact(self, method: str, uri: str, path: str, **arguments: Any) -> bytes:
+        """Put or get an artifact through the server."""
+        folder = uri.removeprefix("mlflow-artifacts:/")
+        answer = self.session.request(
+            method,
+            f"https://{self.address}:5000/api/2.0/mlflow-artifacts/artifacts/{folder}/{path}",
+            timeout=60,
+            **arguments,
+        )
+        assert answer.ok, answer.text
+        return answer.content
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[Any]:
+        """A cursor of MLflow's own role."""
+        (instance,) = self.aws.client("rds").describe_db_instances()["DBInstances"]
+        connection = psycopg2.connect(
+            host=instance["Endpoint"]["Address"],
+            user="mlflow",
+            password=self.secret("mlflow-database"),
+            dbname="mlflow",
+            sslmode="verify-full",
+            sslrootcert=str(self.aws.directory / "rds-ca.pem"),
+        )
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+    def rows(self) -> dict[str, list[str]]:
+        """Every row of every table, as text."""
+        with self.database() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            found = {}
+            for (table,) in sorted(cursor.fetchall()):
+                name = sql.Identifier(table)
+                cursor.execute(sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(name))
+                found[table] = [text for (text,) in cursor.fetchall()]
+        return found
+
+    def artifacts(self) -> dict[str, str]:
+        """Name and checksum of everything in the bucket."""
+        pages = self.aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+        return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
+
+    def told(self) -> dict[str, Any]:
+        """What the API tells of everything, in terms that all versions share."""
+        everything = {"view_type": "ALL", "max_results": 1000}
+        experiments = self.get("experiments/search", **everything)["experiments"]
+        runs = self.post(
+            "runs/search",
+            experiment_ids=[one["experiment_id"] for one in experiments],
+            run_view_type="ALL",
+            max_results=1000,
+        )["runs"]
+        (league,) = (one["experiment_id"] for one in experiments if one["name"] == "league")
+        models = self.get("registered-models/search", max_results=100)["registered_models"]
+        versions = self.get("model-versions/search", max_results=100)["model_versions"]
+        user = self.get("users/get", username=READER[0])["user"]
+        return {
+            "experiments": {
+                one["experiment_id"]: [one["name"], one["lifecycle_stage"], tags(one)]
+                for one in experiments
+            },
+            "runs": {one["info"]["run_id"]: self.told_of(one) for one in runs},
+            "models": {one["name"]: [tags(one), one.get("aliases")] for one in models},
+            "versions": {
+                (one["name"], one["version"]): [one["source"], one["run_id"], tags(one)]
+                for one in versions
+            },
+            "user": [user["username"], user["is_admin"]],
+            "permissions": sorted(
+                str(self.get(f"{kind}/permissions/get", username=READER[0], **of))
+                for kind, of in (
+                    ("experiments", {"experiment_id": league}),
+                    ("registered-models", {"name": models[0]["name"]}),
+                )
+            ),
+            "login": self.login(league),
+        }
+
+    def told_of(self, run: dict[str, Any]) -> dict[str, Any]:
+        """What the API tells of one run, down to the bytes of its artifacts."""
+        info, data = run["info"], run["data"]
+        return {
+            "info": {
+                key: info.get(key)
+                for key in ("experiment_id", "run_name", "status", "start_time", "end_time")
+            },
+            "stage": info["lifecycle_stage"],
+            "params": {one["key"]: one["value"] for one in data.get("params", [])},
+            "tags": tags(data),
+            "metrics": {
+                one["key"]: [
+                    (point["step"], point["timestamp"], point["value"])
+                    for point in self.get(
+                        "metrics/get-history", run_id=info["run_id"], metric_key=one["key"]
+                    )["metrics"]
+                ]
+                for one in data.get("metrics", [])
+            },
+            "artifacts": {
+                one["path"]: hashlib.sha256(
+                    self.artifact("GET", info["artifact_uri"], one["path"])
+                ).hexdigest()
+                for one in self.get("artifacts/list", run_id=info["run_id"]).get("files", [])
+            },
+        }
+
+    def login(self, experiment: str) -> int:
+        """What the reader's password is good for."""
+        return requests.get(
+            f"https://{self.address}:5000/api/2.0/mlflow/experiments/get",
+            params={"experiment_id": experiment},
+            auth=READER,
+            verify=f"{self.directory}/ca.pem",
+            timeout=60,
+        ).status_code
+
+
+def tags(entity: dict[str, Any]) -> dict[str, str]:
+    """The tags of anything."""
+    return {one["key"]: one["value"] for one in entity.get("tags", [])}
+
+
+def fill(site: Site) -> None:
+    """Log what a team logs."""
+    uris = []
+    for name in ("league", "cup", "gone"):
+        experiment = site.post(
+            "experiments/create", name=name, tags=[{"key": "sport", "value": name}]
+        )["experiment_id"]
+        for number in range(3):
+            run = site.post(
+                "runs/create", experiment_id=experiment, run_name=f"{name} {number}", start_time=1
+            )["run"]["info"]
+            site.post(
+                "runs/log-batch",
+                run_id=run["run_id"],
+                params=[{"key": "depth", "value": str(number)}, {"key": "ñ", "value": "≤"}],
+                metrics=[
+                    {"key": "loss", "value": 1 / (step + 3), "timestamp": step, "step": step}
+                    for step in range(number + 1)
+                ],
+                tags=[{"key": "number", "value": str(number)}],
+            )
+            site.artifact("PUT", run["artifact_uri"], "model.bin", data=os.urandom(2048))
+            site.post("runs/update", run_id=run["run_id"], status="FINISHED", end_time=2)
+            uris.append((run["run_id"], run["artifact_uri"]))
+    site.post("runs/delete", run_id=uris[1][0])
+    site.post("experiments/delete", experiment_id=experiment)
+    site.post("registered-models/create", name="winner", tags=[{"key": "a", "value": "b"}])
+    for run_id, uri in uris[:2]:
+        site.post("model-versions/create", name="winner", source=f"{uri}/model.bin", run_id=run_id)
+    site.post("registered-models/alias", name="winner", alias="champion", version="1")
+    site.post("users/create", username=READER[0], password=READER[1])
+    league = site.get("experiments/get-by-name", experiment_name="league")["experiment"]
+    site.post(
+        "experiments/permissions/create",
+        experiment_id=league["experiment_id"],
+        username=READER[0],
+        permission="EDIT",
+    )
+    site.post(
+        "registered-models/permissions/create",
+        name="winner",
+        username=READER[0],
+        permission="MANAGE",
+    )
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """The older release, with data; nothing is left of it afterwards."""
+    made = Site(
+        LocalAws(
+            ROOT / ".cache/upgrade",
+            5576,
+            {
+                "deployment": NAME,
+                "aws_vpc_cidr": "10.84.0.0/16",
+                "aws_vpc_subnets": [
+                    {"name": name, "cidr": cidr, "zone": f"us-east-1{zone}", "public": public}
+                    for name, cidr, zone, public in [
+                        ("public-a", "10.84.1.0/24", "a", True),
+                        ("private-a", "10.84.2.0/24", "a", False),
+                        ("private-b", "10.84.3.0/24", "b", False),
+                    ]
+                ],
+            },
+        )
+    )
+    os.environ["MOTO_RDS_SNAPSHOT_LIMIT"] = str(SNAPSHOTS)
+    start = made.aws.command("start")
+    del os.environ["MOTO_RDS_SNAPSHOT_LIMIT"]
+    assert start.returncode == 0, start.stdout + start.stderr
+    try:
+        for name in PLAYBOOKS:
+            play = made.aws.play(f"playbooks/{name}.yml", "-e", f"mlflow_version={OLD}")
+            assert play.returncode == 0, play.output
+        assert made.running == OLD
+        fill(made)
+        yield made
+    finally:
+        stop = made.aws.command("stop")
+        subprocess.run(["rm", "-rf", made.directory], check=True)
+    assert stop.returncode == 0, stop.stdout + stop.stderr
