@@ -55,6 +55,8 @@ class Site:
     def session(self) -> requests.Session:
         """A client of the administrator's."""
         session = requests.Session()
+        # Authorities that the environment names would go before the given one.
+        session.trust_env = False
         session.auth = ("admin", self.secret("mlflow-admin"))
         session.verify = f"{self.directory}/ca.pem"
         return session
