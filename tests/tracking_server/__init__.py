@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
-import shlex
+import re
 import shutil
 import signal
 import socket
@@ -248,8 +248,10 @@ def _write_settings(
         *(Path(__file__).parent / "settings.yml", f"--extra-vars=@{file}"),
     )
     lines = (directory / "mlflow.env").read_text().splitlines()
-    pairs = [shlex.split(line)[0].split("=", 1) for line in lines if line and line[0] != "#"]
-    return {"PATH": os.environ["PATH"], "HOME": str(directory), **dict(pairs)}
+    pairs = [line.split("=", 1) for line in lines if line and line[0] != "#"]
+    # systemd's way of quoting, see systemd.exec(5) at EnvironmentFile.
+    values = {name: re.sub(r'\\(["\\$`])', r"\1", value[1:-1]) for name, value in pairs}
+    return {"PATH": os.environ["PATH"], "HOME": str(directory), **values}
 
 
 def _run(*command: str | Path, env: dict[str, str] | None = None, text: str = "") -> None:

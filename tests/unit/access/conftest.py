@@ -69,7 +69,7 @@ class Tracking:
     def admin(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         """Ask the server in the administrator's name."""
         answer = self.call(ADMIN, method, path, ADMIN_PASSWORD, **body)
-        answer.raise_for_status()
+        assert answer.ok, answer.text
         content: dict[str, Any] = answer.json()
         return content
 
