@@ -94,6 +94,7 @@ e2e: system-test $(VENV)/.test ## what a user does, from make up to make down
 .PHONY: bench
 bench: system-test $(VENV)/.test ## how fast it is, beside what else one could do
 	$(BIN)/python -m tests.bench.metrics_endpoint
+	$(BIN)/python -m tests.bench.server
 	$(BIN)/python -m tests.bench.experiments
 
 .PHONY: docs

@@ -12,8 +12,6 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from football.naming import SIDES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from numpy.typing import NDArray
 
 # A prediction is read as the mean of a Poisson distribution, which must lie above 0.
@@ -142,9 +140,13 @@ def outcomes(means: NDArray[Any]) -> NDArray[Any]:
     return probabilities
 
 
-def _mean(values: Collection[float] | NDArray[Any]) -> float:
-    """Return the mean, whatever the order of the sum: NumPy's depends on where the values lie."""
-    return math.fsum(values) / len(values)
+def _mean(values: list[float] | NDArray[Any]) -> float:
+    """Return the mean, the same to its last digit in every process.
+
+    What NumPy and BLAS add up depends, in the last bits, on where in memory the values lie. So each
+    value counts with nine decimals, and the order of the sum does not matter.
+    """
+    return math.fsum(np.round(values, 9)) / len(values)
 
 
 def _averages(metrics: dict[str, float], *names: str) -> dict[str, float]:

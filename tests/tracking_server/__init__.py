@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
+import yaml
 
 from tests.conftest import ROOT
 
@@ -36,7 +37,8 @@ ADMIN = "admin"
 ADMIN_PASSWORD = "test-Admin-of-the-server"
 DATABASE_USER = "mlflow_server"
 DATABASE_PASSWORD = "test-Server-of-the-rows"
-LOCK = ROOT / "requirements/server.txt"
+VERSION = yaml.safe_load((ROOT / "roles/mlflow/defaults/main.yml").read_text())["mlflow_version"]
+LOCK = ROOT / f"requirements/server/{VERSION}.txt"
 # As role mlflow_database makes it: it changes rows, and no tables.
 ROLE = f"""
 DO $$ BEGIN
