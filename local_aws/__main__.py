@@ -9,6 +9,7 @@ import sys
 
 from local_aws import profile, service
 from local_aws.errors import LocalAwsError
+from local_aws.machine import images
 from local_aws.settings import Settings
 
 PASSED_BY_SUDO = (
@@ -25,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings.from_environment()
         if options.command in {"start", "stop", "run", "image"}:
-            _become_root(settings, options.command)
+            _become_root(settings, arguments or sys.argv[1:])
+        if options.command == "image":
+            return _image(settings, options.releases)
         return _COMMANDS[options.command](settings)
     except LocalAwsError as error:
         print(f"local AWS: {error}", file=sys.stderr)
@@ -64,8 +67,8 @@ def _run(settings: Settings) -> int:
     return 0
 
 
-def _image(settings: Settings) -> int:
-    for name in service.build_images(settings):
+def _image(settings: Settings, releases: list[int]) -> int:
+    for name in service.build_images(settings, releases):
         print(name)
     return 0
 
@@ -93,7 +96,6 @@ _COMMANDS = {
     "stop": _stop,
     "status": _status,
     "run": _run,
-    "image": _image,
     "env": _env,
 }
 
@@ -109,18 +111,33 @@ def _parser() -> argparse.ArgumentParser:
         ("image", "build the images of hosts and databases, and print their names"),
         ("env", 'print what a client exports: eval "$(python -m local_aws env)"'),
     ):
-        commands.add_parser(name, help=text)
+        command = commands.add_parser(name, help=text)
+        if name == "image":
+            command.add_argument(
+                "releases",
+                nargs="*",
+                type=_release,
+                metavar="RELEASE",
+                help="releases of Debian that hosts are wanted of as well, such as 12",
+            )
     return parser
 
 
-def _become_root(settings: Settings, command: str) -> None:
+def _release(text: str) -> int:
+    if text not in map(str, images.CODE_NAMES):
+        known = ", ".join(map(str, images.CODE_NAMES))
+        raise argparse.ArgumentTypeError(f"{text} is no release of Debian known here: {known}")
+    return int(text)
+
+
+def _become_root(settings: Settings, arguments: list[str]) -> None:
     """Containers with systemd and firewall rules need root: go through sudo where we are not."""
     if os.geteuid() == 0:
         return
     if shutil.which("sudo") is None:
         raise LocalAwsError(
             "Containers and firewall rules need root, and there is no sudo here: "
-            f"run `python -m local_aws {command}` as root."
+            f"run `python -m local_aws {' '.join(arguments)}` as root."
         )
     print("local AWS: containers and firewall rules need root, asking sudo", file=sys.stderr)
     passed = [f"{name}={os.environ[name]}" for name in PASSED_BY_SUDO if name in os.environ]
@@ -133,7 +150,7 @@ def _become_root(settings: Settings, command: str) -> None:
             sys.executable,
             "-m",
             "local_aws",
-            command,
+            *arguments,
         ],
     )
 

@@ -27,7 +27,7 @@ from local_aws.machine import images, ports
 from local_aws.machine.podman import Podman, PodmanError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from local_aws.settings import Settings
 
@@ -170,10 +170,17 @@ def check_port(settings: Settings) -> None:
             ) from error
 
 
-def build_images(settings: Settings) -> list[str]:
-    """Build the images of hosts and databases where they are missing; return their names."""
+def build_images(settings: Settings, releases: Iterable[int] = ()) -> list[str]:
+    """Build the images of hosts and databases where they are missing; return their names.
+
+    Hosts have the default release of Debian, and these releases besides.
+    """
     podman = Podman(settings)
-    return [images.host_image(settings, podman), images.database_image(settings, podman)]
+    return [
+        images.host_image(settings, podman),
+        images.database_image(settings, podman),
+        *(images.host_image(settings, podman, release) for release in releases),
+    ]
 
 
 def _spawn(settings: Settings) -> subprocess.Popen[bytes]:
