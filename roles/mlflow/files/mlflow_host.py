@@ -5,7 +5,7 @@ environments, where `ps auxe` shows them. Here the database's password stays in 
 file, and the other secrets in files that each worker reads for itself.
 
 Subcommands: heads, plan, apply (used by Ansible), serve and ready (used by mlflow.service), watch
-(used by mlflow-watch.service).
+(used by mlflow-watch.service), collect-garbage (used by mlflow-gc.service).
 MLflow and the like are imported where they are used: they take seconds, and most subcommands do
 without them.
 """
@@ -15,14 +15,17 @@ from __future__ import annotations
 
 import argparse
 import base64
+import ctypes
 import gc
 import http.client
 import importlib
 import importlib.util
 import json
 import logging
+import multiprocessing
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -222,8 +225,32 @@ def wait_for_database() -> None:
             return
 
 
+def end_with_parent() -> None:
+    """Let the kernel end this worker when the process that it was forked from is killed.
+
+    The supervisor learns of its workers from that process: without it, it starts new ones beside
+    the old ones.
+    """
+    PR_SET_PDEATHSIG = 1  # noqa: N806  its name in linux/prctl.h
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def fork_workers() -> None:
+    """Let uvicorn fork its workers from a process that has imported all they need.
+
+    Started on its own, each worker would import it again, for seconds and in memory of its own.
+    """
+    # For the process that forks, which knows no other way.
+    os.environ["PYTHONPATH"] = str(HOST_DIRECTORY)
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(["mlflow_preload"])
+    # No setting of uvicorn's says how workers are started.
+    vars(importlib.import_module("uvicorn._subprocess"))["spawn"] = forking
+
+
 def create_app() -> Any:
     """Make the ASGI application; uvicorn calls this in each worker."""
+    end_with_parent()
     configure_logging()
     # A worker that is still loading has no request to finish: SIGTERM ends it at once.
     finish_requests = signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -268,10 +295,37 @@ def refuse_foreign_schema() -> None:
         sys.exit(EX_CONFIG)
 
 
-def serve(workers: int) -> None:
+def clear_temporary_files() -> None:
+    """Remove what a killed server left: parts of artifacts that may be large."""
+    folder = os.environ.get("CACHE_DIRECTORY")
+    for path in Path(folder).iterdir() if folder else []:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def serve_metrics(port: int) -> None:
+    """Let the workers count, and serve the sums of all of them on loopback."""
+    if importlib.util.find_spec("prometheus_flask_exporter") is None:
+        logger.warning("No metrics: the lock of this version lacks prometheus-flask-exporter")
+        return
+    # The first name is MLflow's (mlflow/server/constants.py), the second the library's.
+    os.environ["prometheus_multiproc_dir"] = setting("RUNTIME_DIRECTORY")  # noqa: SIM112  not ours to name
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = setting("RUNTIME_DIRECTORY")
+    client = importlib.import_module("prometheus_client")
+    registry = client.CollectorRegistry()
+    importlib.import_module("prometheus_client.multiprocess").MultiProcessCollector(registry)
+    client.start_http_server(port, addr="127.0.0.1", registry=registry)
+
+
+def serve(workers: int, metrics_port: int) -> None:
     """Serve MLflow on loopback until SIGTERM; requests in flight end first."""
     configure_logging()
     refuse_foreign_schema()
+    clear_temporary_files()
+    if metrics_port:
+        serve_metrics(metrics_port)
     # What `mlflow server` hands to its workers (mlflow/server/constants.py).
     os.environ.update(
         {
@@ -285,6 +339,7 @@ def serve(workers: int) -> None:
             "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED": "true",
         }
     )
+    fork_workers()
     importlib.import_module("uvicorn").run(
         "mlflow_host:create_app",
         factory=True,
@@ -299,8 +354,8 @@ def serve(workers: int) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=30,
-        # A worker imports for seconds before it answers its supervisor.
-        timeout_worker_healthcheck=15,
+        # A worker that is killed while it owes its supervisor an answer is missed after this time.
+        timeout_worker_healthcheck=8,
     )
 
 
@@ -337,6 +392,21 @@ def login(username: str) -> dict[str, str]:
     """Return the headers of a request in this user's name."""
     token = base64.b64encode(f"{username}:{secret('admin-password')}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
+
+
+def collect_garbage(username: str, older_than: str) -> None:
+    """Delete for ever what was deleted longer ago than that (`30d`), artifacts included."""
+    configure_logging()
+    refuse_foreign_schema()
+    # The artifacts are deleted through the server. What a process sets for itself does not show in
+    # `ps auxe`.
+    os.environ["MLFLOW_TRACKING_USERNAME"] = username
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = secret("admin-password")
+    os.environ["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{setting('MLFLOW_PORT')}"
+    backend = ["--backend-store-uri", setting("MLFLOW_BACKEND_STORE_URI")]
+    importlib.import_module("mlflow.cli").gc.main(
+        args=["--older-than", older_than, *backend], prog_name="mlflow gc"
+    )
 
 
 def watch(username: str, attempts: int) -> None:
@@ -385,12 +455,16 @@ def main(arguments: list[str] | None = None) -> None:
     )
     command = commands.add_parser("serve", help="serve until SIGTERM")
     command.add_argument("--workers", type=int, required=True)
+    command.add_argument("--metrics-port", type=int, default=0, help="0 serves no metrics")
     command = commands.add_parser("ready", help="wait until the server answers")
     command.add_argument("--admin", required=True, metavar="USERNAME")
     command.add_argument("--timeout", type=float, required=True, metavar="SECONDS")
     command = commands.add_parser("watch", help="fail if the server hangs")
     command.add_argument("--admin", required=True, metavar="USERNAME")
     command.add_argument("--attempts", type=int, default=3)
+    command = commands.add_parser("collect-garbage", help="delete for ever what was deleted")
+    command.add_argument("--admin", required=True, metavar="USERNAME")
+    command.add_argument("--older-than", required=True, metavar="TIME", help="like 30d or 12h")
     options = parser.parse_args(arguments)
 
     try:
@@ -413,9 +487,11 @@ def run(options: argparse.Namespace) -> None:
                 apply_plan(plan, options.admin, password)
             print(json.dumps(asdict(plan) | {"differs": plan.differs}))
         case "serve":
-            serve(options.workers)
+            serve(options.workers, options.metrics_port)
         case "ready":
             ready(options.admin, options.timeout)
+        case "collect-garbage":
+            collect_garbage(options.admin, options.older_than)
         case "watch":
             try:
                 watch(options.admin, options.attempts)
