@@ -22,7 +22,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
 up: system $(VENV)/.up ## everything on this machine: local AWS, the whole deployment, one experiment
@@ -64,6 +64,7 @@ test: lint ## everything that CI runs
 .PHONY: test-full
 test-full: test ## make test and what is too slow for it
 	$(BIN)/pytest -m slow tests
+	$(MAKE) --no-print-directory molecule-full
 
 .PHONY: lint
 lint: system-test $(VENV)/.test ## ansible-lint, yamllint, ruff, mypy, shellcheck
@@ -85,7 +86,13 @@ provisioning: system-test $(VENV)/.test ## create, repeat and delete against loc
 .PHONY: molecule
 molecule: system-test $(VENV)/.test ## the roles of the host, on a host of their own
 	$(ROOT) $(BIN)/python -m local_aws image
-	$(ROOT) env "PATH=$$PATH" scripts/molecule.sh mlflow
+	$(ROOT) env "PATH=$$PATH" scripts/molecule.sh mlflow/default
+
+.PHONY: molecule-full
+molecule-full: system-test $(VENV)/.test ## every scenario, on Debian 12 as well
+	$(ROOT) $(BIN)/python -m local_aws image 12
+	$(ROOT) env "PATH=$$PATH" MOLECULE_TESTS=slow scripts/molecule.sh mlflow/default
+	$(ROOT) env "PATH=$$PATH" scripts/molecule.sh tls_proxy/acme mlflow/alternative mlflow/failure
 
 .PHONY: e2e
 e2e: system-test $(VENV)/.test ## what a user does, from make up to make down

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the Molecule scenarios of the roles named: molecule.sh ROLE...
+# Runs Molecule scenarios: molecule.sh ROLE/SCENARIO... With MOLECULE_TESTS=slow only their slow tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 project=$PWD
@@ -9,7 +9,8 @@ configuration=${LOCAL_AWS_DIR:-$project/.local-aws}/containers.conf
 if [ -e "$configuration" ]; then
     export CONTAINERS_CONF=${CONTAINERS_CONF:-$configuration}
 fi
-for role in "$@"; do
-    cd "$project/roles/$role"
-    molecule test --all
+export PYTEST_ADDOPTS="${PYTEST_ADDOPTS:-} -m '${MOLECULE_TESTS:-not slow}'"
+for scenario in "$@"; do
+    cd "$project/roles/${scenario%/*}"
+    molecule test --scenario-name "${scenario#*/}"
 done

@@ -31,6 +31,7 @@ class Client:
     address: str
     password: str
     authority: Path
+    port: int = 5000
 
     def call(
         self,
@@ -41,7 +42,8 @@ class Client:
         method: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        request = urllib.request.Request(f"https://{self.address}:5000{path}", method=method)
+        place = self.address if self.port == 443 else f"{self.address}:{self.port}"
+        request = urllib.request.Request(f"https://{place}{path}", method=method)
         if user:
             token = base64.b64encode(f"{user}:{self.password}".encode()).decode()
             request.add_header("Authorization", f"Basic {token}")

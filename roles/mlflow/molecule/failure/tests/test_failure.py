@@ -1,0 +1,106 @@
+"""What an operator sees when something is wrong, and that nothing else happens then."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.molecule.fixtures import EPHEMERAL, SCENARIO, SEARCH, answers, psql, wait_for
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+    from tests.molecule.client import Client
+
+CURES = {
+    "short_admin_password": "mlflow_admin_password needs 12 or more characters",
+    "missing_database": "mlflow_database_host is empty: set it to",
+    "missing_authority": "mlflow_database_ca: there is no file /nowhere/ca.pem",
+    "unlocked_version": "1.0.0",
+    "url_with_path": "without a path",
+    "garbage_time": "like 30d or 12h",
+    "unknown_mode": "tls_proxy_mode is maybe: set it to",
+    "address_with_port": "without scheme and port",
+    "acme_for_address": "Mode acme needs names only",
+    "missing_certificate": "name the PEM file",
+    "foreign_key": "is not the key of",
+    "expired_certificate": "get a new one",
+    "certificate_for_another_name": "does not hold another.test, only DNS:mlflow.test",
+    "weak_metrics_token": "openssl rand -hex 32",
+    "journal_size": "like 1G and 30day",
+    "reboot_time": 'like \\"04:30\\"',
+}
+
+
+def ansible(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["ansible-playbook", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"ANSIBLE_CONFIG": str(EPHEMERAL / "ansible.cfg")},
+    )
+
+
+@pytest.fixture(scope="module")
+def refusals() -> dict[str, str]:
+    done = ansible(f"--inventory={SCENARIO}/inventory/cases.yml", str(SCENARIO / "refuse.yml"))
+    assert done.returncode == 0, done.stdout[-3000:]
+    return {path.name: path.read_text() for path in (EPHEMERAL / "refusals").iterdir()}
+
+
+@pytest.mark.parametrize("case", CURES)
+def test_bad_setting_is_refused_with_its_cure(refusals: dict[str, str], case: str) -> None:
+    assert CURES[case] in refusals[case]
+
+
+def test_every_bad_setting_is_asserted_on(refusals: dict[str, str]) -> None:
+    assert refusals.keys() == CURES.keys()
+
+
+def test_wrong_password_of_the_database_fails_with_the_reason_and_leaves_the_server(
+    client: Client,
+) -> None:
+    assert answers(client)
+    wrong = json.dumps({"mlflow_database_admin_password": "test-wrong"})
+    done = ansible(
+        f"--inventory={os.environ['MOLECULE_INVENTORY_FILE']}",
+        f"--extra-vars={wrong}",
+        str(SCENARIO.parent / "default/converge.yml"),
+    )
+    assert done.returncode != 0
+    assert "password authentication failed" in done.stdout
+    assert "test-wrong" not in done.stdout
+    assert answers(client)
+
+
+def test_service_outlives_a_database_outage(host: Host, client: Client) -> None:
+    host.check_output("systemctl stop postgresql@*-main.service")
+    try:
+        assert client.call(SEARCH, {"max_results": 1}).status >= 500
+        # Also a server that is started while the database is away comes up in the end.
+        host.check_output("systemctl restart --no-block mlflow")
+        wait_for(lambda: int(host.check_output("systemctl show -P NRestarts mlflow")) >= 2, 60)
+    finally:
+        host.check_output("systemctl start postgresql")
+    wait_for(lambda: answers(client), 90)
+    wait_for(lambda: host.service("mlflow").is_running, 30)
+
+
+def test_service_refuses_a_foreign_schema_and_says_so(host: Host, settings: dict[str, Any]) -> None:
+    make_foreign = "UPDATE alembic_version SET version_num = reverse(version_num)"
+    assert psql(host, settings, "owner", make_foreign).rc == 0
+    try:
+        assert host.run("systemctl restart mlflow").rc != 0
+        wait_for(lambda: host.check_output("systemctl show -P SubState mlflow") == "failed", 10)
+        assert "playbooks/mlflow.yml" in host.check_output(
+            "journalctl --no-pager --unit=mlflow --lines=20"
+        )
+    finally:
+        assert psql(host, settings, "owner", make_foreign).rc == 0
+        host.check_output("systemctl restart mlflow")
+    assert host.service("mlflow").is_running
