@@ -11,7 +11,7 @@ echo "==> GET $endpoint/metrics"
 # The header comes from a file, so that the token stands in no process list.
 metrics=$(curl --silent --show-error --fail --cacert "$ca" --header @<(printf 'Authorization: Bearer %s' "$(cat "$(value metrics_token_file)")") \
     "$endpoint/metrics")
-grep '^mlflow_.*{run_id="' <<<"$metrics" | head -n 12
+grep -E '^mlflow_(mse|accuracy)_[a-z]+\{run_id="' <<<"$metrics" | head -n 12
 cat <<END
 
 api_gateway_endpoint = $endpoint
