@@ -67,8 +67,8 @@ class Watch:
     def _look(self) -> None:
         while not self._done.wait(0.2):
             self.memory = max(self.memory, self.store.server.pss() - self._before)
-            sizes = [path.stat().st_size for path in self.store.temporary.rglob("*")]
-            self.files = max(self.files, sum(sizes))
+            files = [path for path in self.store.temporary.rglob("*") if path.is_file()]
+            self.files = max(self.files, sum(path.stat().st_size for path in files))
 
 
 @pytest.fixture(scope="module")
