@@ -181,7 +181,10 @@ def test_dry_run_makes_nothing(tracking: TrackingServer, small_grid: Path) -> No
     assert len(mlflow.MlflowClient().search_experiments()) == before
 
 
-@pytest.mark.parametrize("group", [True, False], ids=["ctrl-c", "kill"])
+@pytest.mark.parametrize(
+    "group",
+    [pytest.param(True, id="ctrl-c"), pytest.param(False, id="kill", marks=pytest.mark.slow)],
+)
 def test_interrupted_leaves_no_running_run_and_the_next_call_does_the_rest(
     tracking: TrackingServer, small_grid: Path, *, group: bool
 ) -> None:
@@ -204,6 +207,7 @@ def test_interrupted_leaves_no_running_run_and_the_next_call_does_the_rest(
     assert len(finished(tracking, small_grid)) == 6
 
 
+@pytest.mark.slow
 def test_process_that_dies_fails_its_run_and_no_other(
     tracking: TrackingServer, small_grid: Path
 ) -> None:
@@ -221,6 +225,7 @@ def test_process_that_dies_fails_its_run_and_no_other(
     assert "1 FAILED, 5 FINISHED" in output
 
 
+@pytest.mark.slow
 def test_server_that_is_killed_and_restarted_loses_nothing(
     tracking: TrackingServer, small_grid: Path
 ) -> None:
@@ -288,6 +293,7 @@ def cluster(server: TrackingServer, directory: Path, *security: str) -> Iterator
         yield address
 
 
+@pytest.mark.slow
 def test_cluster_gives_the_same_metrics_as_processes(
     tracking: TrackingServer, small_grid: Path, tmp_path: Path
 ) -> None:
