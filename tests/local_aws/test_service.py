@@ -165,7 +165,8 @@ def test_authority_stays_the_same_over_a_restart(own: LocalAws) -> None:
 def interrupted_start(own: LocalAws) -> int:
     """Interrupt a start as soon as its server has a process; return the exit code."""
     start = subprocess.Popen(
-        [sys.executable, "-m", "local_aws", "start"],
+        # Tests that run in the background inherit that SIGINT is ignored.
+        ["env", "--default-signal=INT", sys.executable, "-m", "local_aws", "start"],
         env=own.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
