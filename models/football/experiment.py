@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import tempfile
 import time
@@ -19,7 +20,7 @@ import mlflow
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
-from mlflow import MlflowClient
+from mlflow import MlflowClient, MlflowException
 from mlflow.entities import (
     Dataset,
     DatasetInput,
@@ -57,6 +58,9 @@ _EXAMPLE_MATCHES = 5
 _LONGEST_REASON = 1000
 _LONGEST_DIGEST = 36
 _UPLOADS_AT_ONCE = 4
+_DATASET_ATTEMPTS = 5
+# What PostgreSQL, SQLite and MySQL say of a row that another has just made.
+_TAKEN = re.compile("UniqueViolation|UNIQUE constraint failed|Duplicate entry")
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
 # It warns of cloudpickle each time, but the format that it advises cannot hold a random forest.
@@ -240,7 +244,7 @@ def _log(client: MlflowClient, task: Task, run: Any, trained: Trained, directory
     params = [Param(name, value) for name, value in _parameters(task.config).items()]
     patiently(lambda: client.log_batch(run_id, metrics, params))
     dataset = DatasetInput(_dataset(task), [InputTag("mlflow.data.context", "training")])
-    patiently(lambda: client.log_inputs(run_id, datasets=[dataset]))
+    _log_input(client, run_id, dataset)
     for logged in models.values():
         patiently(partial(client.finalize_logged_model, logged.model_id, "READY"))
     outputs = [LoggedModelOutput(logged.model_id, 0) for logged in models.values()]
@@ -252,6 +256,23 @@ def _log(client: MlflowClient, task: Task, run: Any, trained: Trained, directory
         for (side, logged), target in zip(models.items(), task.config.dataset.targets, strict=True):
             name = registered(task.config.model_type, target)
             registry.add_version(client, name, run_id, logged, side)
+
+
+def _log_input(client: MlflowClient, run_id: str, dataset: DatasetInput) -> None:
+    """Log what the run learns from.
+
+    Runs of one experiment share the row of their dataset. MLflow's server looks whether it is there
+    and then makes it, so of two runs that log it for the first time at once one is refused, and
+    nothing of its request is kept. Asked again, it finds the row.
+    """
+    for attempts_left in reversed(range(_DATASET_ATTEMPTS)):
+        try:
+            patiently(lambda: client.log_inputs(run_id, datasets=[dataset]))
+        except MlflowException as error:
+            if not attempts_left or not _TAKEN.search(str(error)):
+                raise
+        else:
+            return
 
 
 def _has_outputs(client: MlflowClient, run_id: str) -> bool:

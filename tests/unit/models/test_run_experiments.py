@@ -90,6 +90,11 @@ def done(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, output, errors
 
 
+def succeed(process: subprocess.Popen[str]) -> None:
+    code, output, errors = done(process)
+    assert code == 0, output + errors
+
+
 def wait_for(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while not true():
@@ -202,7 +207,7 @@ def test_interrupted_leaves_no_running_run_and_the_next_call_does_the_rest(
     assert statuses(tracking, small_grid) == {"KILLED": 2}
     for number in (0, 1):
         change(small_grid / f"{number}.json", parameters={"n_estimators": 2 + number})
-    assert done(call(tracking, small_grid))[0] == 0
+    succeed(call(tracking, small_grid))
     assert statuses(tracking, small_grid) == {"KILLED": 2, "FINISHED": 6}
     assert len(finished(tracking, small_grid)) == 6
 
@@ -297,7 +302,7 @@ def cluster(server: TrackingServer, directory: Path, *security: str) -> Iterator
 def test_cluster_gives_the_same_metrics_as_processes(
     tracking: TrackingServer, small_grid: Path, tmp_path: Path
 ) -> None:
-    assert done(call(tracking, small_grid))[0] == 0
+    succeed(call(tracking, small_grid))
     ours = finished(tracking, small_grid)
     (tmp_path / "dask").mkdir()
     with cluster(tracking, tmp_path / "dask") as address:
@@ -327,7 +332,7 @@ def test_champion_predicts_a_match(
 ) -> None:
     for path in sorted(small_grid.glob("[0-3].json")):
         path.unlink()
-    assert done(call(tracking, small_grid))[0] == 0
+    succeed(call(tracking, small_grid))
 
     code = predict.main(["poisson", "rating_local=1800", "rating_visitante=1300", "--json"])
     found = json.loads(capsys.readouterr().out)
