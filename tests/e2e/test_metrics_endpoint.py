@@ -124,11 +124,14 @@ def test_prometheus_scrapes_and_joins(
             f'mlflow_mse_local{{run_id="{run_id}"}} * on (run_id)'
             " group_left (experiment_name, model_type) mlflowexporter_run_info"
         )
-        [up] = query("up")
+        jobs = query("up == 1 and on () count(up == 1) == 3")
 
     logged = {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}
-    assert up["value"][1] == "1"
-    assert up["metric"]["job"] == "mlflow-e2e"
+    assert {found["metric"]["job"] for found in jobs} == {
+        "mlflow-e2e",
+        "mlflow-e2e-host",
+        "mlflow-e2e-mlflow",
+    }
     assert joined["metric"]["experiment_name"] == "futbol_random_forest"
     assert joined["metric"]["model_type"]
     assert float(joined["value"][1]) == logged["mse_local"]
