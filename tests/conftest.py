@@ -76,10 +76,15 @@ class LocalAws:
             check=False,
         )
 
+    @property
+    def extra_variables(self) -> list[str]:
+        """What a playbook is told of this deployment."""
+        return ["-e", json.dumps(self.variables)]
+
     def play(self, playbook: str, *arguments: str) -> Play:
         """Run a playbook against it."""
         result = subprocess.run(
-            [BIN / "ansible-playbook", playbook, "-e", json.dumps(self.variables), *arguments],
+            [BIN / "ansible-playbook", playbook, *self.extra_variables, *arguments],
             cwd=ROOT,
             env=self.environment,
             text=True,

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ansible callback: what a run under --check would do, summed up at its end."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ansible.executor.stats import AggregateStats
+    from ansible.executor.task_result import CallbackTaskResult
+
+DOCUMENTATION = """
+name: plan
+type: aggregate
+short_description: Sums up what a run under --check would do
+description:
+  - At the end of a run under C(--check), lists what would be created, changed and deleted, with
+    what differs as far as the module tells it, and says how much is left as it is.
+  - Without C(--check) it says nothing.
+options:
+  plan_file:
+    description: File to which the plan is written as JSON as well; none if it is empty.
+    type: str
+    default: ''
+    env: [{name: ANSIBLE_PLAN_FILE}]
+"""
+
+CREATE = "create"
+CHANGE = "change"
+DELETE = "delete"
+_MARKS = {CREATE: ("+", "green"), CHANGE: ("~", "yellow"), DELETE: ("-", "red")}
+_LONGEST_VALUE = 200
+# They look, or speak with Ansible alone; what they find unchanged is no resource.
+_LOOKING = re.compile(
+    r"(^|\.)(\w+_info|assert|debug|fail|set_fact|stat|slurp|find|uri|wait_for|pause|setup|add_host"
+    r"|meta|include_\w+|import_\w+|settings_check|gather_facts|postgresql_ping|postgresql_query"
+    r"|validate_argument_spec)$"
+)
+_VERB = re.compile(r"^(Create|Plan) ")
+# What AWS names things by once they are there.
+_IDENTITY = re.compile(r"(^|_)(arn|id|ids)$")
+# What our roles and amazon.aws plan with in the place of what is not there yet.
+_PLANNED_IDENTITY = re.compile(r"-(0{17}|x{8})$")
+# What a module is told about how to work, and not about what there shall be.
+_MANNERS = {"state", "wait", "wait_timeout", "apply_immediately", "filters", "name"}
+_NO_STATE = {
+    *("invocation", "changed", "msg", "spec", "diff", "item", "warnings", "deprecations"),
+    *("changes", "ansible_loop_var", "_ansible_item_label"),
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One thing that would be done.
+
+    `action` is create, change or delete; `resource` names what it is done to, `host` and `role`
+    who does it; `differences` says how it would differ, a line each.
+    """
+
+    action: str
+    resource: str
+    host: str
+    role: str
+    differences: tuple[str, ...]
+
+
+class CallbackModule(CallbackBase):
+    """Collects what changes under --check."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "plan"
+    CALLBACK_NEEDS_ENABLED: ClassVar = True
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._planned: list[Planned] = []
+        self._left = 0
+
+    def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
+        """Take the result of a task; those of a loop come item by item."""
+        if not result.task.loop:
+            self._take(result)
+
+    def v2_runner_item_on_ok(self, result: CallbackTaskResult) -> None:
+        """Take the result of an item."""
+        self._take(result)
+
+    def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
+        """Show the plan."""
+        if not context.CLIARGS.get("check"):
+            return
+        failed = any(stats.failures.values()) or any(stats.dark.values())
+        self._show(complete=not failed)
+        if name := self.get_option("plan_file"):
+            Path(name).write_text(
+                json.dumps(
+                    {
+                        "complete": not failed,
+                        "left": self._left,
+                        "planned": [asdict(planned) for planned in self._planned],
+                    }
+                )
+            )
+
+    def _take(self, result: CallbackTaskResult) -> None:
+        task, content = result.task, result.result
+        # What a plan itself needs is done under --check as well, and is nothing that is planned.
+        if not context.CLIARGS.get("check") or task.check_mode is False:
+            return
+        if not content.get("changed"):
+            self._left += not (
+                content.get("skipped") or _LOOKING.search(task.action) or _absent(content)
+            )
+            return
+        resource = _VERB.sub("", result.task_name.rpartition(" : ")[2])
+        if (label := content.get("_ansible_item_label")) is not None:
+            resource += f": {label}"
+        kind = self._action(content)
+        role = task._role.get_name() if task._role else ""  # noqa: SLF001 -- there is no other way
+        self._planned.append(
+            Planned(
+                kind,
+                resource,
+                result.host.get_name(),
+                role,
+                tuple(differences(content)) if kind == CHANGE else (),
+            )
+        )
+
+    def _action(self, content: Mapping[str, Any]) -> str:
+        """Return the action; what is kept secret does not say it, but from nothing all is made."""
+        if not content.get("censored"):
+            return action(content)
+        something = self._left or any(planned.action == CHANGE for planned in self._planned)
+        return CHANGE if something else CREATE
+
+    def _show(self, *, complete: bool) -> None:
+        display = self._display
+        display.banner("PLAN")
+        for planned, times in Counter(self._planned).items():
+            mark, colour = _MARKS[planned.action]
+            repeated = f", {times} times" if times > 1 else ""
+            display.display(f"{mark} {planned.resource} ({planned.host}{repeated})", color=colour)
+            for line in planned.differences:
+                display.display(f"    {line}")
+        counts = {kind: sum(p.action == kind for p in self._planned) for kind in _MARKS}
+        told = ", ".join(f"{count} to {kind}" for kind, count in counts.items())
+        display.display(f"{told}, {self._left} as they should be")
+        if not complete:
+            display.display("The plan is not complete: the run failed", color="red")
+
+
+def action(result: Mapping[str, Any]) -> str:
+    """Return what a change of this result is: create, change or delete.
+
+    Under --check modules describe what is there already, and of what is not they have no identity.
+    """
+    if _absent(result):
+        return DELETE
+    if "existed" in result:
+        return CHANGE if result["existed"] else CREATE
+    diffs = _diffs(result)
+    if any("before" in diff for diff in diffs):
+        return CHANGE if any(diff.get("before") for diff in diffs) else CREATE
+    present = {name: value for name, value in result.items() if name not in _NO_STATE}
+    return CHANGE if any(_identities(present)) else CREATE
+
+
+def differences(result: Mapping[str, Any]) -> Iterator[str]:
+    """Tell how what is there differs from what is wanted, as far as the module says it."""
+    diffs = _diffs(result)
+    if diffs:
+        for diff in diffs:
+            yield from _lines(diff)
+        return
+    present = {name: value for name, value in result.items() if name not in _NO_STATE}
+    for name, wanted in _arguments(result).items():
+        if wanted is None or name in _MANNERS:
+            continue
+        for value in _values(present, name):
+            yield from _compared(name, value, wanted)
+            break
+
+
+def _arguments(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the module was told."""
+    return (result.get("invocation") or {}).get("module_args") or {}
+
+
+def _absent(result: Mapping[str, Any]) -> bool:
+    """Tell whether it was told to delete."""
+    return bool(_arguments(result).get("state") == "absent")
+
+
+def _diffs(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    diff = result.get("diff") or []
+    return [part for part in (diff if isinstance(diff, list) else [diff]) if part]
+
+
+def _lines(diff: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a module's diff says: one line for each key, or each line of a text."""
+    before, after = diff.get("before"), diff.get("after")
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in [*before, *(name for name in after if name not in before)]:
+            yield from _compared(name, before.get(name), after.get(name))
+    elif isinstance(before, str) and isinstance(after, str):
+        title = diff.get("after_header") or diff.get("before_header")
+        if title:
+            yield str(title)
+        old, new = before.splitlines(), after.splitlines()
+        yield from (f"- {_short(line)}" for line in old if line not in new)
+        yield from (f"+ {_short(line)}" for line in new if line not in old)
+    elif prepared := diff.get("prepared"):
+        yield from str(prepared).splitlines()
+
+
+def _compared(name: str, present: Any, wanted: Any) -> Iterator[str]:
+    if isinstance(present, dict) and isinstance(wanted, dict):
+        for key in [*present, *(key for key in wanted if key not in present)]:
+            yield from _compared(f"{name}.{key}", present.get(key), wanted.get(key))
+    elif _plain(present) != _plain(wanted):
+        yield f"{name}: {_short(present)} -> {_short(wanted)}"
+
+
+def _plain(value: Any) -> Any:
+    """Return what two ways to write a value have in common."""
+    if isinstance(value, list | tuple):
+        return sorted(map(str, map(_plain, value)))
+    return value if isinstance(value, dict) else str(value).lower()
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _identities(value: Any, depth: int = 2) -> Iterator[str]:
+    """Yield identifiers near the top of a description."""
+    if isinstance(value, list):
+        for item in value[:1]:
+            yield from _identities(item, depth)
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            if part and isinstance(part, str | list) and _IDENTITY.search(str(name)):
+                if not (isinstance(part, str) and _PLANNED_IDENTITY.search(part)):
+                    yield str(part)
+            elif depth:
+                yield from _identities(part, depth - 1)
+
+
+def _values(value: Any, name: str, depth: int = 2) -> Iterator[Any]:
+    """Yield the values of that name near the top of a description."""
+    if isinstance(value, list):
+        for item in value[:1]:
+            yield from _values(item, name, depth)
+    elif isinstance(value, dict):
+        if name in value:
+            yield value[name]
+        elif depth:
+            for part in value.values():
+                yield from _values(part, name, depth - 1)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What carries given tags, asked of each service itself.
+
+The Resource Groups Tagging API would answer in one request, but knows no roles, needs minutes to
+forget what was deleted and to see what was made, and its listing is what a proof would rest on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+SERVICES = ("ec2", "rds", "s3", "iam", "secretsmanager", "lambda", "apigatewayv2", "logs")
+# In these states EC2 still tells of what is gone.
+_GONE = {"terminated", "deleted", "deleting"}
+# By operation: the list in its answer, and what names one of it.
+_EC2 = {
+    "describe_vpcs": ("vpc", "Vpcs", "VpcId"),
+    "describe_subnets": ("subnet", "Subnets", "SubnetId"),
+    "describe_route_tables": ("route_table", "RouteTables", "RouteTableId"),
+    "describe_internet_gateways": ("internet_gateway", "InternetGateways", "InternetGatewayId"),
+    "describe_vpc_endpoints": ("vpc_endpoint", "VpcEndpoints", "VpcEndpointId"),
+    "describe_security_groups": ("security_group", "SecurityGroups", "GroupId"),
+    "describe_key_pairs": ("key_pair", "KeyPairs", "KeyName"),
+    "describe_addresses": ("address", "Addresses", "PublicIp"),
+    "describe_volumes": ("volume", "Volumes", "VolumeId"),
+}
+_RDS = {
+    "describe_db_instances": (
+        "db_instance",
+        "DBInstances",
+        "DBInstanceIdentifier",
+        "DBInstanceArn",
+    ),
+    "describe_db_snapshots": (
+        "db_snapshot",
+        "DBSnapshots",
+        "DBSnapshotIdentifier",
+        "DBSnapshotArn",
+    ),
+    "describe_db_subnet_groups": (
+        "db_subnet_group",
+        "DBSubnetGroups",
+        "DBSubnetGroupName",
+        "DBSubnetGroupArn",
+    ),
+    "describe_db_parameter_groups": (
+        "db_parameter_group",
+        "DBParameterGroups",
+        "DBParameterGroupName",
+        "DBParameterGroupArn",
+    ),
+}
+_NO_TAGS = ("NoSuchTagSet", "NoSuchBucket", "NoSuchEntity", "AccessDenied")
+
+
+@dataclass(frozen=True)
+class Search:
+    """Looks for what carries all of `tags`.
+
+    `client` makes a client of a service. Where a service cannot be asked by tags, only what is
+    named with one of `prefixes`, or is one of `names`, is asked for its tags.
+    """
+
+    client: Callable[[str], Any]
+    tags: dict[str, str]
+    prefixes: tuple[str, ...]
+    names: tuple[str, ...] = ()
+
+    def resources(self, services: Iterable[str]) -> list[dict[str, str]]:
+        """Return `type` and `name` of each, in the order of these of `SERVICES`."""
+        found = []
+        for service in services:
+            for kind, name in getattr(self, f"_{service}")():
+                found.append({"type": kind, "name": name})
+        return found
+
+    def _ours(self, tags: Any) -> bool:
+        """Tell whether these tags, in whatever shape a service gives them, are those wanted."""
+        if isinstance(tags, list):
+            tags = {tag["Key"]: tag["Value"] for tag in tags}
+        return self.tags.items() <= (tags or {}).items()
+
+    def _named(self, name: str) -> bool:
+        return name.startswith(self.prefixes) or name in self.names
+
+    def _ec2(self) -> Iterator[tuple[str, str]]:
+        ec2 = self.client("ec2")
+        filters = [{"Name": f"tag:{name}", "Values": [value]} for name, value in self.tags.items()]
+        for reservation in _pages(ec2, "describe_instances", "Reservations", Filters=filters):
+            for instance in reservation["Instances"]:
+                if instance["State"]["Name"] not in _GONE:
+                    yield "instance", instance["InstanceId"]
+        for operation, (kind, key, identifier) in _EC2.items():
+            for found in _pages(ec2, operation, key, Filters=filters):
+                if str(found.get("State")) not in _GONE:
+                    yield kind, found[identifier]
+
+    def _rds(self) -> Iterator[tuple[str, str]]:
+        rds = self.client("rds")
+        for operation, (kind, key, identifier, arn) in _RDS.items():
+            for found in _pages(rds, operation, key):
+                tags = found.get("TagList")
+                if tags is None and self._named(found[identifier]):
+                    tags = rds.list_tags_for_resource(ResourceName=found[arn])["TagList"]
+                if self._ours(tags or []):
+                    yield kind, found[identifier]
+
+    def _s3(self) -> Iterator[tuple[str, str]]:
+        s3 = self.client("s3")
+        for found in s3.list_buckets()["Buckets"]:
+            name = found["Name"]
+            if self._named(name) and self._ours(
+                _tags(s3.get_bucket_tagging, "TagSet", Bucket=name)
+            ):
+                yield "bucket", name
+
+    def _iam(self) -> Iterator[tuple[str, str]]:
+        iam = self.client("iam")
+        for found in _pages(iam, "list_instance_profiles", "InstanceProfiles"):
+            name = found["InstanceProfileName"]
+            if self._named(name) and self._ours(
+                _tags(iam.list_instance_profile_tags, "Tags", InstanceProfileName=name)
+            ):
+                yield "instance_profile", name
+        for found in _pages(iam, "list_roles", "Roles"):
+            name = found["RoleName"]
+            if self._named(name) and self._ours(_tags(iam.list_role_tags, "Tags", RoleName=name)):
+                yield "role", name
+
+    def _secretsmanager(self) -> Iterator[tuple[str, str]]:
+        for found in _pages(self.client("secretsmanager"), "list_secrets", "SecretList"):
+            if self._ours(found.get("Tags")):
+                yield "secret", found["Name"]
+
+    def _lambda(self) -> Iterator[tuple[str, str]]:
+        functions = self.client("lambda")
+        for found in _pages(functions, "list_functions", "Functions"):
+            if self._named(found["FunctionName"]) and self._ours(
+                functions.list_tags(Resource=found["FunctionArn"])["Tags"]
+            ):
+                yield "function", found["FunctionName"]
+
+    def _apigatewayv2(self) -> Iterator[tuple[str, str]]:
+        for found in _pages(self.client("apigatewayv2"), "get_apis", "Items"):
+            if self._ours(found.get("Tags")):
+                yield "http_api", found["Name"]
+
+    def _logs(self) -> Iterator[tuple[str, str]]:
+        logs = self.client("logs")
+        for found in _pages(logs, "describe_log_groups", "logGroups"):
+            name = found["logGroupName"]
+            if self._named(name.rpartition("/")[2]) and self._ours(
+                logs.list_tags_for_resource(resourceArn=found["arn"].removesuffix(":*"))["tags"]
+            ):
+                yield "log_group", name
+
+
+def _pages(client: Any, operation: str, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yield what all pages of an operation list."""
+    if not client.can_paginate(operation):
+        yield from getattr(client, operation)(**arguments)[key]
+        return
+    for page in client.get_paginator(operation).paginate(**arguments):
+        yield from page[key]
+
+
+def _tags(ask: Callable[..., Any], key: str, **of: str) -> Any:
+    """Return the tags, none if there are none or what had them has just gone."""
+    try:
+        return ask(**of)[key]
+    except is_boto3_error_code(_NO_TAGS):
+        return []

@@ -1,0 +1,115 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Ansible module: list what carries given tags, in all services that a deployment uses."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: tagged_resources_info
+short_description: List what carries given tags in the services that a deployment uses
+description:
+  - Asks EC2, RDS, S3, IAM, Secrets Manager, Lambda, API Gateway (HTTP APIs) and CloudWatch Logs
+    themselves, so that the answer is as fresh as theirs.
+  - What is being deleted, and secrets that wait for their deletion, are not listed.
+author:
+  - MLflow on EC2 contributors
+options:
+  tags:
+    description:
+      - Tags that the resources carry, all of them.
+    type: dict
+    required: true
+  prefixes:
+    description:
+      - Buckets, roles, instance profiles, functions, log groups and groups of RDS cannot be found
+        by their tags. Of them those are asked whose names begin with one of these.
+    type: list
+    elements: str
+    required: true
+  names:
+    description:
+      - Further names of such resources.
+    type: list
+    elements: str
+    default: []
+  services:
+    description:
+      - Whom to ask.
+    type: list
+    elements: str
+    choices: [ec2, rds, s3, iam, secretsmanager, lambda, apigatewayv2, logs]
+    default: [ec2, rds, s3, iam, secretsmanager, lambda, apigatewayv2, logs]
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+"""
+
+EXAMPLES = r"""
+# These examples do not set authentication details, see the AWS Guide for details.
+
+- name: List what is left of a deployment
+  tagged_resources_info:
+    tags: {Deployment: demo}
+    prefixes: [demo-]
+  register: left
+"""
+
+RETURN = r"""
+resources:
+  description: What carries the tags.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    type:
+      description: What it is, such as C(vpc), C(db_snapshot) or C(bucket).
+      type: str
+      sample: bucket
+    name:
+      description: Its id where it has one, or its name.
+      type: str
+      sample: demo-mlflow-123456789012-us-east-1
+"""
+
+from contextlib import suppress
+
+with suppress(ImportError):  # AnsibleAWSModule says what is missing.
+    import botocore
+
+from ansible.module_utils.tagged_resources import SERVICES, Search
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleAWSModule(
+        argument_spec={
+            "tags": {"type": "dict", "required": True},
+            "prefixes": {"type": "list", "elements": "str", "required": True},
+            "names": {"type": "list", "elements": "str", "default": []},
+            "services": {
+                "type": "list",
+                "elements": "str",
+                "choices": list(SERVICES),
+                "default": list(SERVICES),
+            },
+        },
+        supports_check_mode=True,
+    )
+    search = Search(
+        module.client,
+        module.params["tags"],
+        tuple(module.params["prefixes"]),
+        tuple(module.params["names"]),
+    )
+    try:
+        resources = search.resources(module.params["services"])
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        module.fail_json_aws(error, msg="Failed to list resources")
+    module.exit_json(changed=False, resources=resources)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""A whole deployment whose life is lived through, and a hand that changes it behind its back."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg2
+import pytest
+
+from tests.conftest import ROOT, LocalAws, started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "life"
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Someone with all rights who does not use the playbooks."""
+
+    aws: LocalAws
+
+    def only(self, service: str, operation: str, key: str, **arguments: Any) -> dict[str, Any]:
+        """Return the one thing that an operation lists."""
+        [found] = getattr(self.aws.client(service), operation)(**arguments)[key]
+        return dict(found)
+
+    def named(self, operation: str, key: str, name: str) -> dict[str, Any]:
+        """Return what EC2 has under that name of the deployment."""
+        filters = [{"Name": "tag:Name", "Values": [f"{NAME}-{name}"]}]
+        return self.only("ec2", operation, key, Filters=filters)
+
+    @property
+    def instance(self) -> dict[str, Any]:
+        """The host."""
+        filters = [{"Name": "instance-state-name", "Values": ["running", "stopping", "stopped"]}]
+        reservation = self.only("ec2", "describe_instances", "Reservations", Filters=filters)
+        [instance] = reservation["Instances"]
+        return dict(instance)
+
+    @property
+    def database(self) -> dict[str, Any]:
+        """The database instance."""
+        return self.only("rds", "describe_db_instances", "DBInstances")
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of the artifacts."""
+        return str(self.only("s3", "list_buckets", "Buckets")["Name"])
+
+    @property
+    def address(self) -> str:
+        """The address of the host."""
+        return str(self.only("ec2", "describe_addresses", "Addresses")["PublicIp"])
+
+    def execute(self, *statements: str) -> None:
+        """Say something to the database as its owner, and as the master user before that."""
+        secrets = self.aws.client("secretsmanager")
+        for user, secret in [("mlflow_master", "database-master"), ("mlflow", "mlflow-database")]:
+            connection = psycopg2.connect(
+                host=self.database["Endpoint"]["Address"],
+                port=self.database["Endpoint"]["Port"],
+                dbname="mlflow",
+                user=user,
+                password=secrets.get_secret_value(SecretId=f"{NAME}/{secret}")["SecretString"],
+                sslmode="require",
+            )
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                for statement in statements:
+                    by, _, words = statement.partition(": ")
+                    if by == user:
+                        cursor.execute(words)
+            connection.close()
+
+    def ssh(self, command: str) -> str:
+        """Run a command on the host as root."""
+        result = subprocess.run(
+            [
+                *("ssh", "-i", ROOT / ".deploy" / NAME / "id_ed25519"),
+                *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+                *("-o", "LogLevel=ERROR", f"admin@{self.address}"),
+                f"sudo sh -c '{command}'",
+            ],
+            text=True,
+            capture_output=True,
+            check=True,
+        )
+        return result.stdout
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[LocalAws]:
+    yield from started(
+        LocalAws(
+            ROOT / ".cache/life",
+            5577,
+            {
+                "deployment": NAME,
+                "aws_vpc_cidr": "10.83.0.0/16",
+                "aws_vpc_subnets": [
+                    {"name": name, "cidr": cidr, "zone": f"us-east-1{zone}", "public": public}
+                    for name, cidr, zone, public in [
+                        ("public-a", "10.83.1.0/24", "a", True),
+                        ("private-a", "10.83.2.0/24", "a", False),
+                        ("private-b", "10.83.3.0/24", "b", False),
+                    ]
+                ],
+            },
+        )
+    )
+
+
+@pytest.fixture(scope="session")
+def hand(aws: LocalAws) -> Hand:
+    return Hand(aws)

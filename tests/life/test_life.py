@@ -1,0 +1,314 @@
+"""Plan, create, drift and mend, pause and resume, and the end: in the order of a deployment's life.
+
+All are slow: one deployment is made for them and unmade by them.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import signal
+import subprocess
+import time
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import BIN, ROOT
+from tests.life.conftest import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import LocalAws, Play
+    from tests.life.conftest import Hand
+
+pytestmark = pytest.mark.slow
+
+FUNCTION = f"{NAME}-mlflow-metrics"
+
+
+def test_plan_of_an_empty_account_is_to_create_all(aws: LocalAws) -> None:
+    play = aws.play("site.yml", "--check", "--diff")
+
+    assert play.returncode == 0, play.output
+    assert re.search(
+        r"^[3-9]\d to create, 0 to change, 0 to delete, 0 as they", play.output, re.MULTILINE
+    )
+    assert f"+ database instance {NAME}-mlflow" in play.output
+    assert aws.resources(NAME) == []
+
+
+def test_what_was_created_has_not_drifted(aws: LocalAws) -> None:
+    created = aws.play("site.yml")
+    drift = aws.play("playbooks/drift.yml")
+
+    assert created.returncode == 0, created.output
+    assert drift.returncode == 0, drift.output
+    assert "none differs" in drift.output
+
+
+def open_port(hand: Hand) -> None:
+    group = hand.named("describe_security_groups", "SecurityGroups", "host")["GroupId"]
+    hand.aws.client("ec2").authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 8080,
+                "ToPort": 8080,
+                "IpRanges": [{"CidrIp": "0.0.0.0/0"}],
+            }
+        ],
+    )
+
+
+def remove_tag(hand: Hand) -> None:
+    subnet = hand.named("describe_subnets", "Subnets", "private-b")["SubnetId"]
+    hand.aws.client("ec2").delete_tags(Resources=[subnet], Tags=[{"Key": "ManagedBy"}])
+
+
+def change_route(hand: Hand) -> None:
+    table = hand.named("describe_route_tables", "RouteTables", "private")["RouteTableId"]
+    gateway = hand.only("ec2", "describe_internet_gateways", "InternetGateways")
+    hand.aws.client("ec2").create_route(
+        RouteTableId=table,
+        DestinationCidrBlock="0.0.0.0/0",
+        GatewayId=gateway["InternetGatewayId"],
+    )
+
+
+def loosen_metadata(hand: Hand) -> None:
+    hand.aws.client("ec2").modify_instance_metadata_options(
+        InstanceId=hand.instance["InstanceId"], HttpTokens="optional"
+    )
+
+
+def suspend_versions(hand: Hand) -> None:
+    hand.aws.client("s3").put_bucket_versioning(
+        Bucket=hand.bucket, VersioningConfiguration={"Status": "Suspended"}
+    )
+
+
+def open_bucket(hand: Hand) -> None:
+    hand.aws.client("s3").delete_public_access_block(Bucket=hand.bucket)
+
+
+def shorten_backups(hand: Hand) -> None:
+    hand.aws.client("rds").modify_db_instance(
+        DBInstanceIdentifier=hand.database["DBInstanceIdentifier"],
+        BackupRetentionPeriod=1,
+        ApplyImmediately=True,
+    )
+
+
+def allow_plain_connections(hand: Hand) -> None:
+    [group] = hand.database["DBParameterGroups"]
+    hand.aws.client("rds").modify_db_parameter_group(
+        DBParameterGroupName=group["DBParameterGroupName"],
+        Parameters=[
+            {
+                "ParameterName": "rds.force_ssl",
+                "ParameterValue": "0",
+                "ApplyMethod": "immediate",
+            }
+        ],
+    )
+
+
+def replace_code(hand: Hand) -> None:
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("handler.py", "def handler(event, context): return 'mine'")
+    hand.aws.client("lambda").update_function_code(FunctionName=FUNCTION, ZipFile=code.getvalue())
+
+
+def change_function(hand: Hand) -> None:
+    functions = hand.aws.client("lambda")
+    present = functions.get_function_configuration(FunctionName=FUNCTION)
+    variables = present["Environment"]["Variables"] | {"METRICS_MAX_SERIES": "7"}
+    functions.update_function_configuration(
+        FunctionName=FUNCTION, MemorySize=1024, Environment={"Variables": variables}
+    )
+
+
+def api_id(hand: Hand) -> str:
+    return str(hand.only("apigatewayv2", "get_apis", "Items")["ApiId"])
+
+
+def delete_route(hand: Hand) -> None:
+    apis = hand.aws.client("apigatewayv2")
+    routes = apis.get_routes(ApiId=api_id(hand))["Items"]
+    [route] = [found for found in routes if found["RouteKey"] == "HEAD /metrics"]
+    apis.delete_route(ApiId=api_id(hand), RouteId=route["RouteId"])
+
+
+def raise_throttle(hand: Hand) -> None:
+    hand.aws.client("apigatewayv2").update_stage(
+        ApiId=api_id(hand),
+        StageName="$default",
+        DefaultRouteSettings={"ThrottlingRateLimit": 9000.0, "ThrottlingBurstLimit": 9000},
+    )
+
+
+def let_anyone_invoke(hand: Hand) -> None:
+    hand.aws.client("lambda").add_permission(
+        FunctionName=FUNCTION,
+        StatementId="mine",
+        Action="lambda:InvokeFunction",
+        Principal="apigateway.amazonaws.com",
+        SourceArn="arn:aws:execute-api:us-east-1:123456789012:*/*/*/*",
+    )
+
+
+def edit_unit(hand: Hand) -> None:
+    hand.ssh("echo Environment=MINE=1 >> /etc/systemd/system/mlflow.service")
+
+
+def edit_proxy(hand: Hand) -> None:
+    hand.ssh('echo "# mine" >> /etc/caddy/Caddyfile')
+
+
+def give_rights(hand: Hand) -> None:
+    hand.execute(
+        "mlflow_master: ALTER ROLE mlflow_metrics CREATEDB",
+        "mlflow: GRANT INSERT, DELETE ON runs TO mlflow_metrics",
+    )
+
+
+# What is changed by hand, and what the list of differences says of it.
+DRIFTS: list[tuple[Callable[[Hand], None], str]] = [
+    (open_port, r"security group of the host .*: differs\n(.*\n)*?.*8080"),
+    (remove_tag, r"subnets: private-b .*: differs"),
+    (change_route, r"route tables: private .*: differs"),
+    (loosen_metadata, r"instance .*: differs\n(.*\n)*?.*http_tokens: optional -> required"),
+    (suspend_versions, r"bucket .*: differs\n(.*\n)*?.*versioning: false -> true"),
+    (open_bucket, r"public_access.restrict_public_buckets: false -> true"),
+    (shorten_backups, r"database instance .*: differs\n(.*\n)*?.*retention_period: 1 -> 7"),
+    (allow_plain_connections, r"parameter group .*: differs"),
+    (replace_code, r"function .*: differs\n(.*\n)*?.*code"),
+    (change_function, r"memory_size: 1024 -> 512\n(.*\n)*?.*METRICS_MAX_SERIES: 7 -> 100000"),
+    (delete_route, r"HTTP API .*: differs\n(.*\n)*?.*HEAD /metrics"),
+    (raise_throttle, r"9000(\.0)? -> 20"),
+    (let_anyone_invoke, r"mine"),
+    (edit_unit, r"mlflow.service(.*\n)*?.*MINE=1"),
+    (edit_proxy, r"Caddyfile(.*\n)*?.*# mine"),
+    (give_rights, r"mlflow_metrics .*: differs"),
+]
+
+
+@pytest.fixture(scope="module")
+def drifted(hand: Hand) -> Play:
+    """What drift.yml says after all of that."""
+    for change, _ in DRIFTS:
+        change(hand)
+    return hand.aws.play("playbooks/drift.yml")
+
+
+@pytest.mark.parametrize(("change", "said"), DRIFTS, ids=[change.__name__ for change, _ in DRIFTS])
+def test_drift_is_found(drifted: Play, change: Callable[[Hand], None], said: str) -> None:
+    listed = drifted.output[drifted.output.rindex("has drifted") :]
+
+    assert drifted.returncode != 0
+    assert re.search(said, listed), f"{change.__name__}: {listed}"
+
+
+@pytest.mark.usefixtures("drifted")
+def test_site_mends_what_drifted(aws: LocalAws) -> None:
+    mended = aws.play("site.yml")
+    drift = aws.play("playbooks/drift.yml")
+
+    assert mended.returncode == 0, mended.output
+    assert drift.returncode == 0, drift.output
+
+
+def test_paused_costs_nothing_by_the_hour_and_keeps_its_address(hand: Hand) -> None:
+    address = hand.address
+
+    paused = hand.aws.play("playbooks/pause.yml")
+    again = hand.aws.play("playbooks/pause.yml")
+
+    assert paused.returncode == 0, paused.output
+    assert (hand.instance["State"]["Name"], hand.database["DBInstanceStatus"]) == (
+        "stopped",
+        "stopped",
+    )
+    assert again.returncode == 0, again.output
+    assert again.recap["changed"] == 0, again.output
+    assert hand.address == address
+
+
+def test_resumed_answers_again(hand: Hand) -> None:
+    address = hand.address
+
+    resumed = hand.aws.play("playbooks/resume.yml")
+    again = hand.aws.play("playbooks/resume.yml")
+
+    assert resumed.returncode == 0, resumed.output
+    assert again.returncode == 0, again.output
+    assert again.recap["changed"] == 0, again.output
+    assert hand.address == address
+
+
+def strangers(hand: Hand) -> dict[str, Callable[[], Any]]:
+    """Make what is named like the deployment's and is not; return how each is found."""
+    logs, ec2, rds = (hand.aws.client(name) for name in ("logs", "ec2", "rds"))
+    tags = [{"Key": "Deployment", "Value": "other"}]
+    logs.create_log_group(logGroupName=f"/aws/lambda/{NAME}-mlflow-metrics-2")
+    ec2.create_key_pair(
+        KeyName=f"{NAME}-mlflow-2", TagSpecifications=[{"ResourceType": "key-pair", "Tags": tags}]
+    )
+    rds.create_db_parameter_group(
+        DBParameterGroupName=f"{NAME}-mlflow-postgres18",
+        DBParameterGroupFamily="postgres17",
+        Description="another's",
+        Tags=tags,
+    )
+    return {
+        "log group": lambda: logs.describe_log_groups(
+            logGroupNamePrefix=f"/aws/lambda/{NAME}-mlflow-metrics-2"
+        )["logGroups"],
+        "key": lambda: ec2.describe_key_pairs(KeyNames=[f"{NAME}-mlflow-2"])["KeyPairs"],
+        "parameter group": lambda: rds.describe_db_parameter_groups(
+            DBParameterGroupName=f"{NAME}-mlflow-postgres18"
+        )["DBParameterGroups"],
+    }
+
+
+def test_destroy_keeps_data_survives_an_interruption_and_touches_no_stranger(hand: Hand) -> None:
+    bucket = hand.bucket
+    hand.aws.client("s3").put_object(Bucket=bucket, Key="1/model", Body=b"precious")
+    others = strangers(hand)
+    arguments = [str(BIN / "ansible-playbook"), "playbooks/destroy.yml", "-e", f"confirm={NAME}"]
+
+    interrupted = subprocess.Popen(
+        [*arguments, *hand.aws.extra_variables],
+        cwd=ROOT,
+        env=hand.aws.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(25)
+    interrupted.send_signal(signal.SIGKILL)
+    interrupted.wait()
+    play = hand.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}")
+    again = hand.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}")
+
+    assert play.returncode == 0, play.output
+    [snapshot] = hand.aws.client("rds").describe_db_snapshots()["DBSnapshots"]
+    assert snapshot["DBSnapshotIdentifier"].startswith(f"{NAME}-mlflow-final-")
+    assert snapshot["Status"] == "available"
+    assert f"but {snapshot['DBSnapshotIdentifier']}, {bucket}" in play.output
+    assert all(found() for found in others.values())
+    assert again.returncode == 0, again.output
+    assert again.recap["changed"] == 0, again.output
+
+
+def test_purge_takes_the_rest(hand: Hand) -> None:
+    play = hand.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}", "-e", "purge=true")
+
+    assert play.returncode == 0, play.output
+    assert hand.aws.client("s3").list_buckets()["Buckets"] == []
+    assert hand.aws.client("rds").describe_db_snapshots()["DBSnapshots"] == []
