@@ -82,6 +82,16 @@ class Settings:
         return self.data_dir / "log"
 
     @property
+    def operations_file(self) -> Path:
+        """Which operations the operator has called, a line each."""
+        return self.data_dir / "operations"
+
+    @property
+    def refused_file(self) -> Path:
+        """Patterns of operations that nobody may call, a line each."""
+        return self.data_dir / "refused"
+
+    @property
     def pid_file(self) -> Path:
         """Process id of the server process."""
         return self.data_dir / "pid"

@@ -15,7 +15,9 @@ from local_aws.departures import (
     http_api_conflicts,
     http_api_endpoint,
     http_api_stages,
+    instance_metadata_options,
     instances_forgotten,
+    operations,
     s3_bytes_on_disk,
 )
 
@@ -30,7 +32,9 @@ _ALL = (
     http_api_conflicts,
     http_api_endpoint,
     http_api_stages,
+    instance_metadata_options,
     instances_forgotten,
+    operations,
 )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible import context
+from ansible.playbook.handler import Handler
 from ansible.plugins.callback import CallbackBase
 
 if TYPE_CHECKING:
@@ -116,7 +117,12 @@ class CallbackModule(CallbackBase):
     def _take(self, result: CallbackTaskResult) -> None:
         task, content = result.task, result.result
         # What a plan itself needs is done under --check as well, and is nothing that is planned.
-        if not context.CLIARGS.get("check") or task.check_mode is False:
+        # A handler is a consequence.
+        if (
+            not context.CLIARGS.get("check")
+            or task.check_mode is False
+            or isinstance(task, Handler)
+        ):
             return
         if not content.get("changed"):
             self._left += not (
@@ -186,10 +192,9 @@ def differences(result: Mapping[str, Any]) -> Iterator[str]:
         return
     present = {name: value for name, value in result.items() if name not in _NO_STATE}
     for name, wanted in _arguments(result).items():
-        if wanted is None or name in _MANNERS:
-            continue
         for value in _values(present, name):
-            yield from _compared(name, value, wanted)
+            if name not in _MANNERS and _comparable(value, wanted):
+                yield from _told(name, value, wanted)
             break
 
 
@@ -212,10 +217,11 @@ def _lines(diff: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a module's diff says: one line for each key, or each line of a text."""
     before, after = diff.get("before"), diff.get("after")
     if isinstance(before, dict) and isinstance(after, dict):
-        for name in [*before, *(name for name in after if name not in before)]:
-            yield from _compared(name, before.get(name), after.get(name))
+        # What stands in `before` alone is described and not managed.
+        for name in after:
+            yield from _compared(name, before.get(name), after[name])
     elif isinstance(before, str) and isinstance(after, str):
-        title = diff.get("after_header") or diff.get("before_header")
+        title = diff.get("before_header") or diff.get("after_header")
         if title:
             yield str(title)
         old, new = before.splitlines(), after.splitlines()
@@ -231,6 +237,26 @@ def _compared(name: str, present: Any, wanted: Any) -> Iterator[str]:
             yield from _compared(f"{name}.{key}", present.get(key), wanted.get(key))
     elif _plain(present) != _plain(wanted):
         yield f"{name}: {_short(present)} -> {_short(wanted)}"
+
+
+def _comparable(present: Any, wanted: Any) -> bool:
+    """Tell whether module and AWS say it in the same shape."""
+    if isinstance(wanted, dict):
+        return isinstance(present, dict) and bool(wanted)
+    if isinstance(wanted, list):
+        scalars = not any(isinstance(item, dict | list) for item in [*wanted, *(present or [])])
+        return isinstance(present, list) and bool(wanted) and scalars
+    return wanted is not None and not isinstance(present, dict | list)
+
+
+def _told(name: str, present: Any, wanted: Any) -> Iterator[str]:
+    """Yield how they differ in what the module was told; of the rest it leaves what there is."""
+    if isinstance(wanted, dict):
+        for key, value in wanted.items():
+            if value is not None:
+                yield from _compared(f"{name}.{key}", present.get(key), value)
+    else:
+        yield from _compared(name, present, wanted)
 
 
 def _plain(value: Any) -> Any:

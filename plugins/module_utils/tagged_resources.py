@@ -125,12 +125,12 @@ class Search:
         for found in _pages(iam, "list_instance_profiles", "InstanceProfiles"):
             name = found["InstanceProfileName"]
             if self._named(name) and self._ours(
-                _tags(iam.list_instance_profile_tags, "Tags", InstanceProfileName=name)
+                _tags(iam.get_instance_profile, "InstanceProfile", InstanceProfileName=name)
             ):
                 yield "instance_profile", name
         for found in _pages(iam, "list_roles", "Roles"):
             name = found["RoleName"]
-            if self._named(name) and self._ours(_tags(iam.list_role_tags, "Tags", RoleName=name)):
+            if self._named(name) and self._ours(_tags(iam.get_role, "Role", RoleName=name)):
                 yield "role", name
 
     def _secretsmanager(self) -> Iterator[tuple[str, str]]:
@@ -173,6 +173,7 @@ def _pages(client: Any, operation: str, key: str, **arguments: Any) -> Iterator[
 def _tags(ask: Callable[..., Any], key: str, **of: str) -> Any:
     """Return the tags, none if there are none or what had them has just gone."""
     try:
-        return ask(**of)[key]
+        found = ask(**of)[key]
+        return found.get("Tags") if isinstance(found, dict) else found
     except is_boto3_error_code(_NO_TAGS):
         return []

@@ -225,7 +225,8 @@ def test_metadata_options_can_be_changed(lab: Lab, front: Host) -> None:
     status = "curl -s -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/"
     change = lab.ec2.modify_instance_metadata_options
     try:
-        change(InstanceId=front.id, HttpTokens="optional", HttpEndpoint="enabled")
+        left = change(InstanceId=front.id, HttpTokens="optional")["InstanceMetadataOptions"]
+        assert (left["HttpEndpoint"], left["InstanceMetadataTags"]) == ("enabled", "disabled")
         assert front.run(status) == "200"
         change(InstanceId=front.id, HttpTokens="optional", HttpEndpoint="disabled")
         assert front.run(status) == "403"

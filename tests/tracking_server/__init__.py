@@ -184,7 +184,7 @@ def stock_server(cluster: Cluster, database: str, directory: Path) -> Iterator[S
     python = environment(stock=True)
     command = [
         *(str(python.parent / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)),
-        *("--backend-store-uri", cluster.url(database).replace("+psycopg2:", "+psycopg:")),
+        *("--backend-store-uri", cluster.url(database)),
         *("--artifacts-destination", str(directory / "stock-artifacts")),
     ]
     environ = os.environ | {

@@ -29,10 +29,16 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from psycopg2.extensions import cursor as Cursor  # noqa: N812  as classes are named
 
 HOST_DIRECTORY = Path(__file__).resolve().parent
 SCHEMA_FILE = HOST_DIRECTORY / "schema.json"
@@ -100,14 +106,31 @@ def become_owner(name: str, password: str) -> None:
     os.environ["PGPASSWORD"] = password
 
 
-def connect() -> Any:
+@contextmanager
+def database() -> Iterator[Cursor]:
     """Open a connection of its own to MLflow's database, in autocommit mode."""
-    psycopg = importlib.import_module("psycopg")
-    uri = re.sub(r"^postgresql\+psycopg:", "postgresql:", setting("MLFLOW_BACKEND_STORE_URI"))
+    psycopg2 = importlib.import_module("psycopg2")
+    uri = re.sub(r"^postgresql\+psycopg2:", "postgresql:", setting("MLFLOW_BACKEND_STORE_URI"))
     try:
-        return psycopg.connect(uri, autocommit=True)
-    except psycopg.OperationalError as error:
+        connection = psycopg2.connect(uri)
+    except psycopg2.OperationalError as error:
         raise ConnectionError(f"The database does not let us in: {error}") from error
+    with closing(connection):
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
+
+
+def reach_database() -> None:
+    """Raise ConnectionError if the database lets nobody in."""
+    with database():
+        pass
+
+
+def first_row(cursor: Cursor, statement: str, *values: str) -> Any:
+    """Return the first row, None without any."""
+    cursor.execute(statement, values)
+    return cursor.fetchone()
 
 
 def expected_heads() -> dict[str, str]:
@@ -116,38 +139,37 @@ def expected_heads() -> dict[str, str]:
     return heads
 
 
-def table_exists(connection: Any, table: str) -> bool:
+def table_exists(cursor: Cursor, table: str) -> bool:
     """Say whether the table stands in the connection's search path."""
-    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
-    return bool(row[0])
+    return bool(first_row(cursor, "SELECT to_regclass(%s) IS NOT NULL", table)[0])
 
 
-def actual_heads(connection: Any) -> dict[str, str | None]:
+def actual_heads(cursor: Cursor) -> dict[str, str | None]:
     """Return the schema revisions found in the database; None where there is no schema yet."""
     found: dict[str, str | None] = {}
     for schema, table in VERSION_TABLES.items():
         row = None
-        if table_exists(connection, table):
-            row = connection.execute(f"SELECT version_num FROM {table}").fetchone()  # noqa: S608  a constant
+        if table_exists(cursor, table):
+            row = first_row(cursor, f"SELECT version_num FROM {table}")  # noqa: S608  a constant
         found[schema] = row[0] if row else None
     return found
 
 
-def index_is_valid(connection: Any) -> bool:
+def index_is_valid(cursor: Cursor) -> bool:
     """Say whether the index is there and was not left half-built."""
-    row = connection.execute(
-        "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", (INDEX_NAME,)
-    ).fetchone()
+    row = first_row(
+        cursor, "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", INDEX_NAME
+    )
     return bool(row and row[0])
 
 
-def admin_step(connection: Any, username: str, password: str) -> str:
+def admin_step(cursor: Cursor, username: str, password: str) -> str:
     """Compare the administrator's account with the wanted one: "create", "update" or "keep"."""
-    if not table_exists(connection, "users"):
+    if not table_exists(cursor, "users"):
         return "create"
-    row = connection.execute(
-        "SELECT password_hash, is_admin FROM users WHERE username = %s", (username,)
-    ).fetchone()
+    row = first_row(
+        cursor, "SELECT password_hash, is_admin FROM users WHERE username = %s", username
+    )
     if row is None:
         return "create"
     security = importlib.import_module("werkzeug.security")
@@ -156,15 +178,15 @@ def admin_step(connection: Any, username: str, password: str) -> str:
 
 def make_plan(username: str, password: str) -> Plan:
     """Compare the database with what this version and these settings want."""
-    with connect() as connection:
-        actual = actual_heads(connection)
+    with database() as cursor:
+        actual = actual_heads(cursor)
         wanted = expected_heads()
         migrations = [name for name, head in wanted.items() if actual[name] != head]
         return Plan(
             migrations=migrations,
             outdated=[name for name in migrations if actual[name] is not None],
-            index=not index_is_valid(connection),
-            admin=admin_step(connection, username, password),
+            index=not index_is_valid(cursor),
+            admin=admin_step(cursor, username, password),
         )
 
 
@@ -184,10 +206,10 @@ def write_heads() -> None:
 
 def build_index() -> None:
     """Build the index without blocking writers; a half-built one is replaced."""
-    with connect() as connection:
-        if not index_is_valid(connection):
-            connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX_NAME}")
-        connection.execute(INDEX_STATEMENT)
+    with database() as cursor:
+        if not index_is_valid(cursor):
+            cursor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {INDEX_NAME}")
+        cursor.execute(INDEX_STATEMENT)
 
 
 def apply_plan(plan: Plan, username: str, password: str) -> None:
@@ -217,7 +239,7 @@ def wait_for_database() -> None:
     """Wait as long as it takes; MLflow itself gives up, and the worker with it."""
     while True:
         try:
-            connect().close()
+            reach_database()
         except ConnectionError as error:
             logger.warning("%s", error)
             time.sleep(1)
@@ -282,8 +304,8 @@ def configure_logging() -> None:
 
 def refuse_foreign_schema() -> None:
     """Stop unless the database has exactly the schema of this MLflow version."""
-    with connect() as connection:
-        actual = actual_heads(connection)
+    with database() as cursor:
+        actual = actual_heads(cursor)
     wanted = expected_heads()
     if actual != wanted:
         logger.error(
@@ -419,7 +441,7 @@ def watch(username: str, attempts: int) -> None:
             return
         logger.warning("No answer from MLflow (%d of %d): %s", attempt, attempts, reason)
         # Without its database it cannot answer, and a restart would not help. This raises then.
-        connect().close()
+        reach_database()
         time.sleep(2)
     sys.exit("MLflow hangs while its database answers")
 

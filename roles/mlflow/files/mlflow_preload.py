@@ -12,8 +12,8 @@ MODULES = (
     "mlflow.server.auth",
     "mlflow.server.handlers",
     "mlflow_access",
-    "psycopg",
-    "sqlalchemy.dialects.postgresql.psycopg",
+    "psycopg2",
+    "sqlalchemy.dialects.postgresql.psycopg2",
     "uvicorn.loops.uvloop",
     "uvicorn.protocols.http.httptools_impl",
 )

@@ -1,0 +1,65 @@
+"""An account that may make no roles, and has ready-made ones (AWS Academy)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import LocalAws
+
+pytestmark = pytest.mark.slow
+
+# What such an account may not call; it may look.
+REFUSED = [
+    f"iam:{verb}*"
+    for verb in "Add Attach Create Delete Detach Put Remove Tag Untag Update".split()  # noqa: SIM905 -- readable
+]
+PLAYBOOKS = ["preflight", "vpc", "s3", "iam", "secrets", "rds", "ec2"]
+LAB = ("-e", "@inventory/lab.yml", "-e", "deployment=lab")
+
+
+@pytest.fixture(scope="module")
+def lab(aws: LocalAws) -> LocalAws:
+    """Local AWS with a lab's roles, where no others may be made."""
+    iam = aws.client("iam")
+    iam.create_role(RoleName="LabRole", AssumeRolePolicyDocument="{}")
+    iam.create_instance_profile(InstanceProfileName="LabInstanceProfile")
+    iam.add_role_to_instance_profile(InstanceProfileName="LabInstanceProfile", RoleName="LabRole")
+    (aws.directory / "refused").write_text("\n".join(REFUSED))
+    return aws
+
+
+@pytest.mark.parametrize("name", PLAYBOOKS)
+def test_playbook_creates_with_the_ready_made_roles(lab: LocalAws, name: str) -> None:
+    play = lab.play(f"playbooks/{name}.yml", *LAB)
+
+    assert play.returncode == 0, play.output
+
+
+def test_without_the_lab_s_settings_aws_s_refusal_is_told(lab: LocalAws) -> None:
+    play = lab.play("playbooks/iam.yml", *LAB, "-e", "aws_iam_mode=create")
+
+    assert play.returncode != 0
+    assert "iam:CreateRole" in play.output
+
+
+def test_host_has_the_ready_made_profile_and_the_function_will_have_the_role(
+    lab: LocalAws,
+) -> None:
+    [reservation] = lab.client("ec2").describe_instances()["Reservations"]
+    [instance] = reservation["Instances"]
+    plan = lab.play("site.yml", *LAB, "--check", "--diff")
+
+    assert instance["IamInstanceProfile"]["Arn"].endswith("/LabInstanceProfile")
+    assert "role: arn:aws:iam::123456789012:role/LabRole" in plan.output
+
+
+def test_the_end_leaves_the_roles(lab: LocalAws) -> None:
+    play = lab.play("playbooks/destroy.yml", *LAB, "-e", "confirm=lab", "-e", "purge=true")
+
+    assert play.returncode == 0, play.output
+    assert "Nothing is left of lab" in play.output
+    assert [role["RoleName"] for role in lab.client("iam").list_roles()["Roles"]] == ["LabRole"]
+    assert lab.resources("lab") == []
