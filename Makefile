@@ -103,6 +103,7 @@ bench: system-test $(VENV)/.test ## how fast it is, beside what else one could d
 	$(BIN)/python -m tests.bench.metrics_endpoint
 	$(BIN)/python -m tests.bench.server
 	$(BIN)/python -m tests.bench.experiments
+	$(ROOT) $(BIN)/python -m tests.bench.provisioning
 
 .PHONY: docs
 docs: $(VENV)/.up ## writes docs/variables.md from the roles

@@ -107,18 +107,18 @@ class Site:
     def call(self, method: str, path: str, **arguments: Any) -> Any:
         """Ask MLflow's API, as the administrator."""
         answer = self.session.request(
-            method, f"https://{self.address}:5000/api/2.0/{path}", timeout=60, **arguments
+            method, f"https://{self.address}:5000/api/{path}", timeout=60, **arguments
         )
         assert answer.ok, answer.text
         return answer.json() if answer.content else {}
 
     def post(self, path: str, **body: Any) -> Any:
         """Change something, as the administrator."""
-        return self.call("POST", f"mlflow/{path}", json=body)
+        return self.call("POST", f"2.0/mlflow/{path}", json=body)
 
     def get(self, path: str, **query: Any) -> Any:
         """Read something, as the administrator."""
-        return self.call("GET", f"mlflow/{path}", params=query)
+        return self.call("GET", f"2.0/mlflow/{path}", params=query)
 
     def artifact(self, method: str, uri: str, path: str, **arguments: Any) -> bytes:
         """Put or get an artifact through the server."""
@@ -194,11 +194,10 @@ class Site:
             },
             "user": [user["username"], user["is_admin"]],
             "permissions": sorted(
-                str(self.get(f"{kind}/permissions/get", username=READER[0], **of))
-                for kind, of in (
-                    ("experiments", {"experiment_id": league}),
-                    ("registered-models", {"name": models[0]["name"]}),
-                )
+                [row["resource_type"], row["resource_pattern"], row["permission"]]
+                for row in self.call(
+                    "GET", "3.0/mlflow/users/permissions/list", params={"username": READER[0]}
+                )["permissions"]
             ),
             "login": self.login(league),
         }
@@ -279,18 +278,20 @@ def fill(site: Site) -> None:
     site.post("registered-models/alias", name="winner", alias="champion", version="1")
     site.post("users/create", username=READER[0], password=READER[1])
     league = site.get("experiments/get-by-name", experiment_name="league")["experiment"]
-    site.post(
-        "experiments/permissions/create",
-        experiment_id=league["experiment_id"],
-        username=READER[0],
-        permission="EDIT",
-    )
-    site.post(
-        "registered-models/permissions/create",
-        name="winner",
-        username=READER[0],
-        permission="MANAGE",
-    )
+    for kind, resource, permission in (
+        ("experiment", league["experiment_id"], "EDIT"),
+        ("registered_model", "winner", "MANAGE"),
+    ):
+        site.call(
+            "POST",
+            "3.0/mlflow/users/permissions/grant",
+            json={
+                "username": READER[0],
+                "resource_type": kind,
+                "resource_id": resource,
+                "permission": permission,
+            },
+        )
 
 
 @pytest.fixture(scope="session")
