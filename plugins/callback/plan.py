@@ -132,7 +132,7 @@ class CallbackModule(CallbackBase):
         resource = _VERB.sub("", result.task_name.rpartition(" : ")[2])
         if (label := content.get("_ansible_item_label")) is not None:
             resource += f": {label}"
-        kind = self._action(content)
+        kind = self._action(task.action, content)
         role = task._role.get_name() if task._role else ""  # noqa: SLF001 -- there is no other way
         self._planned.append(
             Planned(
@@ -144,9 +144,10 @@ class CallbackModule(CallbackBase):
             )
         )
 
-    def _action(self, content: Mapping[str, Any]) -> str:
-        """Return the action; what is kept secret does not say it, but from nothing all is made."""
-        if not content.get("censored"):
+    def _action(self, name: str, content: Mapping[str, Any]) -> str:
+        """Return the action; where nothing says it, from nothing all is made."""
+        told = name.startswith("amazon.aws.") or "existed" in content or _diffs(content)
+        if _absent(content) or (told and not content.get("censored")):
             return action(content)
         something = self._left or any(planned.action == CHANGE for planned in self._planned)
         return CHANGE if something else CREATE

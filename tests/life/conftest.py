@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,8 @@ class Hand:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[LocalAws]:
+    # What an interrupted run has left on this machine would be found and not planned.
+    shutil.rmtree(ROOT / ".deploy" / NAME, ignore_errors=True)
     yield from started(
         LocalAws(
             ROOT / ".cache/life",

@@ -6,6 +6,7 @@ All are slow: one deployment is made for them and unmade by them.
 from __future__ import annotations
 
 import io
+import json
 import re
 import signal
 import subprocess
@@ -152,10 +153,14 @@ def raise_throttle(hand: Hand) -> None:
     )
 
 
-def let_anyone_invoke(hand: Hand) -> None:
-    hand.aws.client("lambda").add_permission(
+def let_any_api_invoke(hand: Hand) -> None:
+    functions = hand.aws.client("lambda")
+    policy = json.loads(functions.get_policy(FunctionName=FUNCTION)["Policy"])
+    statement = policy["Statement"][0]["Sid"]
+    functions.remove_permission(FunctionName=FUNCTION, StatementId=statement)
+    functions.add_permission(
         FunctionName=FUNCTION,
-        StatementId="mine",
+        StatementId=statement,
         Action="lambda:InvokeFunction",
         Principal="apigateway.amazonaws.com",
         SourceArn="arn:aws:execute-api:us-east-1:123456789012:*/*/*/*",
@@ -191,7 +196,7 @@ DRIFTS: list[tuple[Callable[[Hand], None], str]] = [
     (change_function, r"memory_size: 1024 -> 512\n(.*\n)*?.*METRICS_MAX_SERIES: 7 -> 100000"),
     (delete_route, r"HTTP API .*: differs\n(.*\n)*?.*HEAD /metrics"),
     (raise_throttle, r"9000(\.0)? -> 20"),
-    (let_anyone_invoke, r"mine"),
+    (let_any_api_invoke, r"permissions.*execute-api:us-east-1:123456789012:\*"),
     (edit_unit, r"mlflow.service(.*\n)*?.*MINE=1"),
     (edit_proxy, r"Caddyfile(.*\n)*?.*# mine"),
     (give_rights, r"mlflow_metrics .*: differs"),
