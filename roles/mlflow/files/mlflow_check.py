@@ -62,6 +62,16 @@ def purge(client: Any, experiment: str) -> None:
         store._hard_delete_run(run.info.run_id)  # noqa: SLF001  what `mlflow gc` calls
     client.delete_experiment(experiment)
     store._hard_delete_experiment(experiment)  # noqa: SLF001  see above
+    # Who makes an experiment may manage it, which MLflow never forgets.
+    text = importlib.import_module("sqlalchemy").text
+    with store.ManagedSessionMaker() as session:
+        session.execute(
+            text(
+                "DELETE FROM role_permissions"
+                " WHERE resource_type = 'experiment' AND resource_pattern = :experiment"
+            ),
+            {"experiment": experiment},
+        )
 
 
 def log(client: Any, experiment: str, artifact: bytes) -> str:
