@@ -15,7 +15,15 @@ MAX_SERIES = 100_000
 
 
 class Database(NamedTuple):
-    """Where the database is; `timeout` is what it has for connecting and answering, in seconds."""
+    """Where the database is, and how patient the function is with it.
+
+    Attributes
+    ----------
+    timeout
+        What it has for connecting and for a sign of life, in seconds.
+    answer_timeout
+        What it has for all of that and the answer, in seconds.
+    """
 
     host: str
     port: int
@@ -24,6 +32,7 @@ class Database(NamedTuple):
     password: str
     ca_file: str
     timeout: float
+    answer_timeout: float
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Database:
@@ -34,7 +43,7 @@ class Database(NamedTuple):
         KeyError
             If one is missing.
         ValueError
-            If the port or the time is no number.
+            If the port or a time is no number.
         """
         return cls(
             host=environment["DATABASE_HOST"],
@@ -44,6 +53,7 @@ class Database(NamedTuple):
             password=environment["DATABASE_PASSWORD"],
             ca_file=environment["DATABASE_SSLROOTCERT"],
             timeout=float(environment.get("DATABASE_TIMEOUT_SECONDS", "1.8")),
+            answer_timeout=float(environment.get("DATABASE_ANSWER_SECONDS", "8")),
         )
 
 

@@ -68,10 +68,12 @@ class Store:
             If the database does not answer in time, refuses, or has no tables of MLflow.
         """
         started = time.monotonic()
-        deadline = started + self._database.timeout
+        alive_by = started + self._database.timeout
+        deadline = started + self._database.answer_timeout
         kept = self._connection is not None
         try:
             try:
+                self._reach(alive_by)
                 rows = self._ask("latest_runs", deadline)
             except errors.QueryCanceled:
                 raise
@@ -80,6 +82,7 @@ class Store:
                 if not kept:
                     raise
                 self.close()
+                self._reach(alive_by)
                 rows = self._ask("latest_runs", deadline)
         except (psycopg2.Error, TimeoutError) as error:
             self.close()
@@ -118,10 +121,21 @@ class Store:
                 self._counts = Counts(numbers, time.time())
         return self._counts
 
-    def _ask(self, statement: str, deadline: float) -> list[tuple[Any, ...]]:
-        """Run a prepared statement."""
+    def _reach(self, deadline: float) -> None:
+        """See that there is a connection to a database that lives.
+
+        One that is slow is waited for, one that is frozen is not: an answer may take longer than
+        this sign of life.
+        """
         if self._connection is None:
             self._open(deadline)
+            return
+        with self._connection.cursor() as cursor:
+            cursor.execute("SELECT")
+            _wait(self._connection, deadline)
+
+    def _ask(self, statement: str, deadline: float) -> list[tuple[Any, ...]]:
+        """Run a prepared statement."""
         with self._connection.cursor() as cursor:
             cursor.execute(f"EXECUTE {statement}")
             _wait(self._connection, deadline)
@@ -149,7 +163,7 @@ class Store:
         self._prepare(deadline)
 
     def _connect(self) -> Any:
-        """Begin to connect, without waiting: the deadline is for connecting and asking together."""
+        """Begin to connect, without waiting: the deadline is for all that follows as well."""
         database = self._database
         return psycopg2.connect(
             host=database.host,
@@ -163,7 +177,7 @@ class Store:
             application_name="mlflow-metrics",
             tcp_user_timeout=_SILENCE_MILLISECONDS,
             # Compiling a statement costs more than it gains here, and is tried where there is much.
-            options=f"-c statement_timeout={int(database.timeout * 1000)} -c jit=off",
+            options=f"-c statement_timeout={int(database.answer_timeout * 1000)} -c jit=off",
             async_=1,
         )
 

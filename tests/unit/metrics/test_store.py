@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -235,13 +237,32 @@ def test_database_that_accepts_and_says_nothing_is_given_up_in_two_seconds(
     assert 1 < time.monotonic() - started < 2
 
 
-def test_time_for_an_answer_can_be_set(
-    tracking: Tracking, opened: Callable[[dict[str, str]], Store]
+@pytest.mark.parametrize("name", ["DATABASE_TIMEOUT_SECONDS", "DATABASE_ANSWER_SECONDS"])
+def test_time_can_be_set(
+    tracking: Tracking, opened: Callable[[dict[str, str]], Store], name: str
 ) -> None:
-    store = opened(tracking.settings | {"DATABASE_TIMEOUT_SECONDS": "0"})
+    store = opened(tracking.settings | {name: "0"})
 
     with pytest.raises(UnavailableError, match="in time"):
         store.latest()
+
+
+def test_answer_that_takes_longer_than_a_sign_of_life_is_waited_for(
+    tracking: Tracking, opened: Callable[[dict[str, str]], Store]
+) -> None:
+    store = opened(tracking.settings | {"DATABASE_TIMEOUT_SECONDS": "0.5"})
+    store.latest()
+    with contextlib.closing(tracking.cluster.connect(tracking.database)) as connection:
+        connection.autocommit = False
+        connection.cursor().execute("LOCK TABLE runs")
+        release = threading.Timer(1.2, connection.rollback)
+        release.start()
+        started = time.monotonic()
+        assert store.latest().runs == []
+        taken = time.monotonic() - started
+        release.join()
+
+    assert taken > 1
 
 
 def test_database_that_freezes_is_given_up_in_two_seconds(store: Store, tracking: Tracking) -> None:
