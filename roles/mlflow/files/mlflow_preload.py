@@ -12,6 +12,8 @@ MODULES = (
     "mlflow.server.auth",
     "mlflow.server.handlers",
     "mlflow_access",
+    "mlflow_json",
+    "mlflow_runs",
     "psycopg2",
     "sqlalchemy.dialects.postgresql.psycopg2",
     "uvicorn.loops.uvloop",
