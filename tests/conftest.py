@@ -95,14 +95,19 @@ class LocalAws:
         )
         return Play(result.returncode, result.stdout)
 
-    def client(self, service: str) -> Any:
-        """Return a boto3 client for it."""
+    @property
+    def operations(self) -> list[str]:
+        """What the playbooks have called, as local AWS keeps it, in order."""
+        return sorted((self.directory / "operations").read_text().split())
+
+    def client(self, service: str, key: str = "AKIATESTS0000000000") -> Any:
+        """Return a boto3 client for it, with a key that is not the operator's."""
         return boto3.client(
             service,
             region_name="us-east-1",
             endpoint_url=f"https://127.0.0.1:{self.port}",
             verify=str(self.directory / "ca.pem"),
-            aws_access_key_id="AKIALOCAL0000000000",
+            aws_access_key_id=key,
             aws_secret_access_key="8d1c2f0e6b7a4953",
         )
 

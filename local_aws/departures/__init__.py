@@ -18,7 +18,9 @@ from local_aws.departures import (
     instance_metadata_options,
     instances_forgotten,
     operations,
+    s3_actions,
     s3_bytes_on_disk,
+    service_quotas,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ _ALL = (
     instance_metadata_options,
     instances_forgotten,
     operations,
+    s3_actions,
+    service_quotas,
 )
 
 

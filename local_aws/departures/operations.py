@@ -4,9 +4,10 @@ AWS tells by CloudTrail what was called, and refuses what policies do not allow.
 unless it is given users, keys and policies of its own. Who writes a policy wants to know what is
 called; who works in an account with few rights wants to know what happens there.
 
-Each new ``<service>:<operation>`` of the operator's is a line of ``<data_dir>/operations``, by the
-names of botocore's models, and S3's by those of IAM. What matches a pattern that is a line of
-``<data_dir>/refused``, such as ``iam:Create*``, is answered with AccessDenied, whoever asks.
+Each new ``<service>:<operation>`` that is called with the profile's key is a line of
+``<data_dir>/operations``, by the names of botocore's models, and S3's by those of IAM. What
+matches a pattern that is a line of ``<data_dir>/refused``, such as ``iam:Create*``, is answered
+with AccessDenied, whoever asks.
 """
 
 from __future__ import annotations
@@ -21,14 +22,13 @@ from moto.core.exceptions import AccessDeniedError
 from moto.s3.exceptions import S3AccessDeniedError
 
 from local_aws.patching import replace
+from local_aws.profile import ACCESS_KEY
 
 if TYPE_CHECKING:
     from local_aws.settings import Settings
 
 # Credential=<key>/<date>/<region>/<service>/aws4_request
 _SCOPE = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/aws4_request")
-# Keys of roles, which hosts and functions have.
-_TEMPORARY = "ASIA"
 
 
 def apply(settings: Settings) -> None:
@@ -42,7 +42,7 @@ def apply(settings: Settings) -> None:
             key, service = scope.groups()
             action = self.data["Action"] if service == "s3" else self._get_action()
             operation = f"{service}:{action}"
-            if not key.startswith(_TEMPORARY):
+            if key == ACCESS_KEY:
                 with lock:
                     if operation not in seen:
                         seen.add(operation)

@@ -94,7 +94,8 @@ def wrong_value(name: str, value: Any, option: dict[str, Any]) -> list[str]:
 
 def unknown_name(name: str, known: set[str], roles: set[str]) -> list[str]:
     """Return that a variable is misspelt, an empty list if it is nobody's or known otherwise."""
-    if name in roles or name.startswith("ansible_"):
+    # Those with underscores are for a role's own use.
+    if name in roles or name.startswith(("ansible_", "__")):
         return []
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=RESEMBLANCE)
     if nearest:

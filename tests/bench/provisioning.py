@@ -42,18 +42,7 @@ def main() -> None:
     aws = LocalAws(
         ROOT / ".cache/bench-provisioning",
         5578,
-        {
-            "deployment": "bench",
-            "aws_vpc_cidr": "10.82.0.0/16",
-            "aws_vpc_subnets": [
-                {"name": name, "cidr": cidr, "zone": f"us-east-1{zone}", "public": public}
-                for name, cidr, zone, public in [
-                    ("public-a", "10.82.1.0/24", "a", True),
-                    ("private-a", "10.82.2.0/24", "a", False),
-                    ("private-b", "10.82.3.0/24", "b", False),
-                ]
-            ],
-        },
+        {"deployment": "bench"},
     )
     for running in started(aws):
         measure(running, options.repeat)

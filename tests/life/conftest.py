@@ -101,18 +101,7 @@ def aws() -> Iterator[LocalAws]:
         LocalAws(
             ROOT / ".cache/life",
             5577,
-            {
-                "deployment": NAME,
-                "aws_vpc_cidr": "10.83.0.0/16",
-                "aws_vpc_subnets": [
-                    {"name": name, "cidr": cidr, "zone": f"us-east-1{zone}", "public": public}
-                    for name, cidr, zone, public in [
-                        ("public-a", "10.83.1.0/24", "a", True),
-                        ("private-a", "10.83.2.0/24", "a", False),
-                        ("private-b", "10.83.3.0/24", "b", False),
-                    ]
-                ],
-            },
+            {"deployment": NAME},
         )
     )
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,12 +22,14 @@ from tests.life.conftest import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import LocalAws, Play
     from tests.life.conftest import Hand
 
 pytestmark = pytest.mark.slow
 
+TWIN = "twin"
 FUNCTION = f"{NAME}-mlflow-metrics"
 
 
@@ -228,6 +231,28 @@ def test_site_mends_what_drifted(aws: LocalAws) -> None:
     assert drift.returncode == 0, drift.output
 
 
+def test_rotated_token_is_what_the_endpoint_wants_from_then_on(aws: LocalAws) -> None:
+    rotated = aws.play("playbooks/rotate_metrics_token.yml")
+    drift = aws.play("playbooks/drift.yml")
+
+    assert rotated.returncode == 0, rotated.output
+    assert drift.returncode == 0, drift.output
+
+
+def test_second_deployment_of_the_account_and_machine_is_another(aws: LocalAws) -> None:
+    twin = replace(aws, variables={"deployment": TWIN})
+    created = twin.play("site.yml")
+    drifts = [one.play("playbooks/drift.yml") for one in (aws, twin)]
+    end = twin.play("playbooks/destroy.yml", "-e", f"confirm={TWIN}", "-e", "purge=true")
+    after = aws.play("playbooks/drift.yml")
+
+    assert created.returncode == 0, created.output
+    assert [drift.returncode for drift in drifts] == [0, 0], drifts[0].output + drifts[1].output
+    assert end.returncode == 0, end.output
+    assert twin.resources(TWIN) == []
+    assert after.returncode == 0, after.output
+
+
 def test_paused_costs_nothing_by_the_hour_and_keeps_its_address(hand: Hand) -> None:
     address = hand.address
 
@@ -311,9 +336,24 @@ def test_destroy_keeps_data_survives_an_interruption_and_touches_no_stranger(han
     assert again.recap["changed"] == 0, again.output
 
 
+def test_passwords_come_back_with_the_next_deployment_of_the_name(hand: Hand) -> None:
+    secrets = hand.aws.client("secretsmanager")
+    play = hand.aws.play("playbooks/secrets.yml")
+
+    assert play.returncode == 0, play.output
+    assert secrets.get_secret_value(SecretId=f"{NAME}/database-master")["SecretString"]
+
+
 def test_purge_takes_the_rest(hand: Hand) -> None:
     play = hand.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}", "-e", "purge=true")
 
     assert play.returncode == 0, play.output
     assert hand.aws.client("s3").list_buckets()["Buckets"] == []
     assert hand.aws.client("rds").describe_db_snapshots()["DBSnapshots"] == []
+
+
+def test_calls_are_those_that_the_policy_is_made_of(aws: LocalAws, project: Path) -> None:
+    """The last, as all that is called by then counts."""
+    kept = (project / "docs/iam/operations/life.txt").read_text().split()
+
+    assert aws.operations == kept, "\n".join(aws.operations)

@@ -18,17 +18,6 @@ def aws() -> Iterator[LocalAws]:
         LocalAws(
             ROOT / ".cache/provisioning",
             5571,
-            {
-                "deployment": "prov",
-                "aws_vpc_cidr": "10.86.0.0/16",
-                "aws_vpc_subnets": [
-                    {"name": name, "cidr": cidr, "zone": f"us-east-1{zone}", "public": public}
-                    for name, cidr, zone, public in [
-                        ("public-a", "10.86.1.0/24", "a", True),
-                        ("private-a", "10.86.2.0/24", "a", False),
-                        ("private-b", "10.86.3.0/24", "b", False),
-                    ]
-                ],
-            },
+            {"deployment": "prov"},
         )
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +37,13 @@ def test_range_that_is_no_range(aws: LocalAws) -> None:
 
 
 def test_zone_that_the_region_lacks(aws: LocalAws) -> None:
-    subnet = '{"name": "public-a", "cidr": "10.86.1.0/24", "zone": "mars-1a", "public": true}'
-    play = aws.play("site.yml", "-e", f'{{"aws_vpc_subnets": [{subnet}]}}')
+    subnet = '{"name": "public-a", "cidr": "10.0.1.0/24", "zone": "mars-1a", "public": true}'
+    private = [subnet.replace("true", "false").replace(".1.", f".{i}.") for i in (2, 3)]
+    private[1] = private[1].replace("mars-1a", "us-east-1a")
+    subnets = ", ".join([subnet, *private])
+    play = aws.play(
+        "site.yml", "-e", f'{{"aws_vpc_cidr": "10.0.0.0/16", "aws_vpc_subnets": [{subnets}]}}'
+    )
 
     assert play.returncode != 0
     assert "mars-1a" in play.output
@@ -65,4 +73,93 @@ def test_region_that_nobody_knows(aws: LocalAws) -> None:
 
     assert play.returncode != 0
     assert "Region 'mars-1' does not answer" in play.output
+    assert aws.resources("prov") == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"aws_vpc_cidr": "10.0.0.0/8"}, "from /16 to /28"),
+        ({"aws_vpc_cidr": "10.0.0.0/20"}, "only with a /16"),
+        ({"aws_ec2_instance_type": "t3.micro"}, "has 1024 MiB of memory"),
+        ({"mlflow_workers": 8}, "needs 5120"),
+        ({"aws_ec2_instance_type": "t9.huge"}, "no instances of type 't9.huge'"),
+        ({"aws_ec2_subnet": "private-a"}, "no public subnet"),
+    ],
+)
+def test_settings_that_do_not_fit(aws: LocalAws, variables: dict[str, Any], said: str) -> None:
+    play = aws.play("playbooks/preflight.yml", "-e", json.dumps(variables))
+
+    assert play.returncode != 0
+    assert said in " ".join(play.output.split()), play.output
+
+
+def test_subnets_that_overlap(aws: LocalAws) -> None:
+    subnets = [
+        {"name": "a", "cidr": "10.0.0.0/20", "zone": "us-east-1a", "public": True},
+        {"name": "b", "cidr": "10.0.8.0/24", "zone": "us-east-1b", "public": False},
+    ]
+    variables = {"aws_vpc_cidr": "10.0.0.0/16", "aws_vpc_subnets": subnets}
+    play = aws.play("playbooks/preflight.yml", "-e", json.dumps(variables))
+
+    assert play.returncode != 0
+    assert "10.0.0.0/20 of 'a' and 10.0.8.0/24 of 'b' overlap" in play.output
+
+
+def test_account_without_room_for_a_network(aws: LocalAws) -> None:
+    ec2 = aws.client("ec2")
+    vpcs = [
+        ec2.create_vpc(CidrBlock="172.31.0.0/16")["Vpc"]["VpcId"]
+        for _ in range(5 - len(ec2.describe_vpcs()["Vpcs"]))
+    ]
+    play = aws.play("playbooks/preflight.yml")
+    for vpc in vpcs:
+        ec2.delete_vpc(VpcId=vpc)
+
+    assert play.returncode != 0
+    assert "The account has 5 VPCs" in play.output
+
+
+def test_account_without_room_for_an_address(aws: LocalAws) -> None:
+    ec2 = aws.client("ec2")
+    addresses = [ec2.allocate_address(Domain="vpc")["AllocationId"] for _ in range(5)]
+    play = aws.play("playbooks/preflight.yml")
+    for address in addresses:
+        ec2.release_address(AllocationId=address)
+
+    assert play.returncode != 0
+    assert "The account has 5 Elastic IP addresses" in play.output
+
+
+@pytest.mark.parametrize(
+    ("name", "leads_to"), [("nowhere.invalid", "no address"), ("localhost", "127.0.0.1")]
+)
+def test_name_that_does_not_lead_to_the_host(aws: LocalAws, name: str, leads_to: str) -> None:
+    ec2 = aws.client("ec2")
+    tags = [{"Key": "Deployment", "Value": "prov"}]
+    address = ec2.allocate_address(
+        Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}]
+    )
+    play = aws.play(
+        "playbooks/preflight.yml",
+        "-e",
+        json.dumps({"mlflow_tls_mode": "acme", "mlflow_names": [name]}),
+    )
+    ec2.release_address(AllocationId=address["AllocationId"])
+
+    assert play.returncode != 0
+    assert f"'{name}' leads to {leads_to}, and the host has {address['PublicIp']}" in play.output
+
+
+def test_network_of_another_s_under_the_same_name(aws: LocalAws) -> None:
+    ec2 = aws.client("ec2")
+    tags = [{"Key": "Name", "Value": "prov"}]
+    vpc = ec2.create_vpc(
+        CidrBlock="10.0.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
+    )["Vpc"]["VpcId"]
+    play = aws.play("playbooks/vpc.yml", "-e", "aws_vpc_cidr=10.0.0.0/16")
+    ec2.delete_vpc(VpcId=vpc)
+
+    assert play.returncode != 0
+    assert f"VPC {vpc} is named 'prov' as well" in play.output
     assert aws.resources("prov") == []

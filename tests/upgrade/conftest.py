@@ -302,18 +302,7 @@ def site() -> Iterator[Site]:
         LocalAws(
             ROOT / ".cache/upgrade",
             5576,
-            {
-                "deployment": NAME,
-                "aws_vpc_cidr": "10.84.0.0/16",
-                "aws_vpc_subnets": [
-                    {"name": name, "cidr": cidr, "zone": f"us-east-1{zone}", "public": public}
-                    for name, cidr, zone, public in [
-                        ("public-a", "10.84.1.0/24", "a", True),
-                        ("private-a", "10.84.2.0/24", "a", False),
-                        ("private-b", "10.84.3.0/24", "b", False),
-                    ]
-                ],
-            },
+            {"deployment": NAME},
         )
     )
     os.environ["MOTO_RDS_SNAPSHOT_LIMIT"] = str(SNAPSHOTS)

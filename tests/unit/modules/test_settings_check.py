@@ -58,7 +58,16 @@ def test_misspelt_name_is_told_what_is_meant(name: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ansible_user", "inventory_hostname", "playbook_dir", "team", "aws_vpc", "groups"]
+    "name",
+    [
+        "ansible_user",
+        "inventory_hostname",
+        "playbook_dir",
+        "team",
+        "aws_vpc",
+        "groups",
+        "__aws_ec2_name",
+    ],
 )
 def test_names_of_others_pass(name: str) -> None:
     assert unknown_name(name, set(OPTIONS), ROLES) == []
