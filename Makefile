@@ -106,8 +106,9 @@ bench: system-test $(VENV)/.test ## how fast it is, beside what else one could d
 	$(ROOT) $(BIN)/python -m tests.bench.provisioning
 
 .PHONY: docs
-docs: $(VENV)/.up ## writes docs/variables.md from the roles
+docs: $(VENV)/.up ## writes docs/variables.md from the roles, docs/iam/deploy-policy.json from the calls
 	$(BIN)/python scripts/document_variables.py
+	$(BIN)/python scripts/write_deploy_policy.py
 
 .PHONY: lock
 lock: $(VENV)/.up ## renews the hashed locks from requirements/*.in

@@ -5,12 +5,31 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Deployment
 
 
+def routes() -> str:
+    """Where this machine sends what."""
+    return subprocess.run(["ip", "route"], text=True, capture_output=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def network(deployment: Deployment) -> str:
+    """The addresses of the deployment, which this machine has while it is there."""
+    vpcs = deployment.aws.client("ec2").describe_vpcs(
+        Filters=[{"Name": "tag:Deployment", "Values": ["e2e"]}]
+    )["Vpcs"]
+    network = str(vpcs[0]["CidrBlock"])
+    assert network in routes()
+    return network
+
+
+@pytest.mark.usefixtures("network")
 def test_destroy_leaves_nothing(deployment: Deployment) -> None:
     play = deployment.aws.play("playbooks/destroy.yml", "-e", "confirm=e2e", "-e", "purge=true")
 
@@ -19,7 +38,14 @@ def test_destroy_leaves_nothing(deployment: Deployment) -> None:
     assert not deployment.directory.exists()
 
 
-def test_make_down_leaves_nothing(deployment: Deployment) -> None:
+def test_policy_for_deploying_allows_all_that_was_called(deployment: Deployment) -> None:
+    files = (ROOT / "docs/iam/operations").glob("*.txt")
+    allowed = {line for file in files for line in file.read_text().split()}
+
+    assert set(deployment.aws.operations) - allowed == set()
+
+
+def test_make_down_leaves_nothing(deployment: Deployment, network: str) -> None:
     down = subprocess.run(
         ["make", "down"],
         cwd=ROOT,
@@ -31,5 +57,4 @@ def test_make_down_leaves_nothing(deployment: Deployment) -> None:
 
     assert down.returncode == 0, down.stderr
     assert "not running" in deployment.aws.command("status").stdout
-    routes = subprocess.run(["ip", "route"], text=True, capture_output=True, check=True).stdout
-    assert "10.85.0.0/16" not in routes
+    assert network not in routes()

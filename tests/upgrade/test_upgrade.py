@@ -267,3 +267,14 @@ def test_destroy_takes_the_snapshots_along(site: Site) -> None:
     play = site.aws.play("playbooks/destroy.yml", "-e", "confirm=upgrade", "-e", "purge=true")
     assert play.returncode == 0, play.output
     assert site.aws.resources("upgrade") == []
+
+
+def test_calls_beyond_those_of_a_life_are_those_that_the_policy_is_made_of(
+    site: Site, project: Path
+) -> None:
+    """The last, as all that is called by then counts."""
+    files = project / "docs/iam/operations"
+    life, upgrade = ((files / name).read_text().split() for name in ("life.txt", "upgrade.txt"))
+    beyond = [operation for operation in site.aws.operations if operation not in life]
+
+    assert beyond == upgrade, "\n".join(beyond)
