@@ -16,6 +16,7 @@ BIN := $(VENV)/bin
 # Local AWS makes hosts and networks, so it runs as root.
 PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(PASSED))
+AUDIT := .venv-audit
 OUTPUTS := .deploy/$(DEPLOYMENT)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_PYTHON_DOWNLOADS := never
@@ -55,6 +56,11 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.up
 	@scripts/virtual-environment.sh $(PYTHON) $(VENV) $<
 	@touch $@
 
+# Auditors pin a lot, and not the same as each other: an environment for each.
+$(AUDIT)/%/.up: requirements/bootstrap.txt requirements/audit/%.txt
+	@scripts/virtual-environment.sh $(PYTHON) $(@D) $^
+	@touch $@
+
 .PHONY: test
 test: lint ## everything that CI runs
 	$(ROOT) $(BIN)/python -m local_aws image
@@ -62,7 +68,7 @@ test: lint ## everything that CI runs
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e provisioning unit molecule
 
 .PHONY: test-full
-test-full: test ## make test and what is too slow for it
+test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test and what is too slow for it
 	$(BIN)/pytest -m slow tests
 	$(MAKE) --no-print-directory molecule-full
 
@@ -97,6 +103,10 @@ molecule-full: system-test $(VENV)/.test ## every scenario, on Debian 12 as well
 .PHONY: e2e
 e2e: system-test $(VENV)/.test ## what a user does, from make up to make down
 	env --unset=MAKEFLAGS --unset=MAKELEVEL $(BIN)/pytest -m 'not slow' tests/e2e
+
+.PHONY: audit
+audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## checkov and prowler: each finding is mended or explained
+	$(BIN)/pytest tests/audit
 
 .PHONY: bench
 bench: system-test $(VENV)/.test ## how fast it is, beside what else one could do
