@@ -370,6 +370,7 @@ def _patch_descriptions(settings: Settings) -> None:
                         "ValidFrom": certificate.not_valid_before_utc,
                         "ValidTill": certificate.not_valid_after_utc,
                         "CertificateArn": f"arn:aws:rds:{self.region}::cert:{name}",
+                        "CustomerOverride": False,
                     }
                     for name in AUTHORITIES
                     if wanted in (None, name)

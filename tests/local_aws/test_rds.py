@@ -274,6 +274,8 @@ def test_authorities_and_versions_are_described(database: Database) -> None:
     certificates = database.client.describe_certificates()["Certificates"]
     names = {found["CertificateIdentifier"] for found in certificates}
     assert database.describe()["CACertificateIdentifier"] in names
+    # Auditors read it without asking whether it is there.
+    assert {found["CustomerOverride"] for found in certificates} == {False}
     versions = database.client.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"]
     assert database.describe()["EngineVersion"] in {found["EngineVersion"] for found in versions}
 
