@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from local_aws.departures import (
     bucket_policy_conditions,
     debian_images,
+    documented_limits,
     ec2_tag_resource_types,
     http_api_conflicts,
     http_api_endpoint,
@@ -39,6 +40,7 @@ _ALL = (
     operations,
     s3_actions,
     service_quotas,
+    documented_limits,
 )
 
 

@@ -49,7 +49,7 @@ def test_warm_instance_is_kept_until_the_function_changes(
     call = make_function(source)
     assert [call()["Payload"] for _ in range(3)] == [b"1", b"2", b"3"]
     aws.client("lambda").update_function_configuration(
-        FunctionName=call.name, Environment={"Variables": {"A": "b"}}
+        FunctionName=call.name, Environment={"Variables": {"MINE": "b"}}
     )
     assert call()["Payload"] == b"1"
     aws.client("lambda").update_function_code(

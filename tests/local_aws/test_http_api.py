@@ -208,6 +208,7 @@ def test_access_is_logged(api: Api, aws: LocalAws) -> None:
     logs.create_log_group(logGroupName="/api")
     arn = "arn:aws:logs:us-east-1:123456789012:log-group:/api"
     form = "$context.httpMethod $context.routeKey $context.status $context.unknown"
+    form += " $context.requestId"
     api.client.update_stage(
         ApiId=api.id,
         StageName="$default",
@@ -217,7 +218,9 @@ def test_access_is_logged(api: Api, aws: LocalAws) -> None:
     api.client.delete_access_log_settings(ApiId=api.id, StageName="$default")
     api.get("/event")
     entries = logs.filter_log_events(logGroupName="/api")["events"]
-    assert [entry["message"] for entry in entries] == ["GET GET /event 201 -"]
+    ((message, _, request),) = [entry["message"].rpartition(" ") for entry in entries]
+    assert message == "GET GET /event 201 -"
+    assert len(request) > 1
     logs.delete_log_group(logGroupName="/api")
 
 

@@ -68,6 +68,25 @@ def test_version_that_the_region_lacks(aws: LocalAws) -> None:
     assert aws.resources("prov") == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "cure"),
+    [
+        ("aws_rds_storage_gib=19", "from 20 to 65536 GiB, not 19"),
+        ("aws_rds_max_storage_gib=21", "22 or more"),
+        ("aws_rds_backup_days=36", "from 0 to 35 days, not 36"),
+        ("aws_rds_instance_class=db.t2.micro", "aws_rds_instance_class=db.t4g.micro"),
+        ("aws_lambda_log_days=31", "30, 60"),
+    ],
+)
+def test_database_or_log_that_aws_refuses(aws: LocalAws, setting: str, cure: str) -> None:
+    play = aws.play("site.yml", "-e", setting)
+
+    assert play.returncode != 0
+    assert cure in play.output
+    assert play.recap["changed"] == 0
+    assert aws.resources("prov") == []
+
+
 def test_region_that_nobody_knows(aws: LocalAws) -> None:
     play = aws.play("site.yml", "-e", "aws_region=mars-1")
 
