@@ -6,6 +6,7 @@ import re
 import stat
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import requests
 
 from tests.conftest import ROOT
@@ -46,6 +47,14 @@ def test_second_run_changes_nothing(deployment: Deployment) -> None:
     assert play.returncode == 0, play.output
     assert play.recap["changed"] == 0, play.output
     assert play.recap["failed"] == 0
+
+
+@pytest.mark.parametrize("name", ["lambda", "api_gateway"])
+def test_playbook_of_one_part_finds_the_others_by_itself(deployment: Deployment, name: str) -> None:
+    play = deployment.aws.play(f"playbooks/{name}.yml")
+
+    assert play.returncode == 0, play.output
+    assert play.recap["changed"] == 0, play.output
 
 
 def test_plan_of_a_converged_deployment_changes_nothing(deployment: Deployment) -> None:
