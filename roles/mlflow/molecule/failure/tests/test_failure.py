@@ -72,9 +72,10 @@ def test_wrong_password_of_the_database_fails_with_the_reason_and_leaves_the_ser
         f"--extra-vars={wrong}",
         str(SCENARIO.parent / "default/converge.yml"),
     )
+    said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "password authentication failed" in done.stdout
-    assert "test-wrong" not in done.stdout
+    assert "password authentication failed" in said
+    assert "test-wrong" not in said
     assert answers(client)
 
 
@@ -97,7 +98,7 @@ def test_service_refuses_a_foreign_schema_and_says_so(host: Host, settings: dict
     try:
         assert host.run("systemctl restart mlflow").rc != 0
         wait_for(lambda: host.check_output("systemctl show -P SubState mlflow") == "failed", 10)
-        assert "playbooks/mlflow.yml" in host.check_output(
+        assert "playbooks/upgrade.yml" in host.check_output(
             "journalctl --no-pager --unit=mlflow --lines=20"
         )
     finally:
