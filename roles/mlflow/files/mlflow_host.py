@@ -292,6 +292,7 @@ def create_app() -> Any:
     # Earlier releases of MLflow have no such route of their own to replace.
     if importlib.util.find_spec("mlflow.server.artifact_router"):
         importlib.import_module("mlflow_artifacts").stream_through(application)
+    importlib.import_module("mlflow_bridge").shorten(application, auth.app)
     # What was loaded by now stays: the collector need not look through it at every turn.
     gc.collect()
     gc.freeze()

@@ -12,6 +12,7 @@ MODULES = (
     "mlflow.server.auth",
     "mlflow.server.handlers",
     "mlflow_access",
+    "mlflow_bridge",
     "mlflow_json",
     "mlflow_runs",
     "psycopg2",
