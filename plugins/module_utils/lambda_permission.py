@@ -31,6 +31,14 @@ def is_statement_of(base: str, statement_id: str) -> bool:
     return bool(re.fullmatch(re.escape(base) + r"(-[0-9a-f]{8})?", statement_id))
 
 
+def is_for_api(execute_arn: str | None, statement: dict[str, Any]) -> bool:
+    """Tell whether a statement is about one API; None is an API that is yet to be made."""
+    source_arn = statement["source_arn"]
+    return bool(
+        execute_arn and isinstance(source_arn, str) and source_arn.startswith(f"{execute_arn}/")
+    )
+
+
 def route_source(route_key: str) -> str:
     """Return the end of the ARN of one route in every stage, with path parameters as `*`."""
     if route_key == "$default":

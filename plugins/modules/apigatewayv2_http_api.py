@@ -169,6 +169,12 @@ options:
         ids begin with.
       - By default C(apigateway-) and the name of the API.
     type: str
+  purge_permissions:
+    description:
+      - Removes every other statement from the policies of the functions of O(routes), whoever it
+        lets in, so that this API alone may call them.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -320,6 +326,7 @@ from ansible.module_utils.common.dict_transformations import snake_dict_to_camel
 from ansible.module_utils.lambda_permission import (
     default_statement_id,
     function_exists,
+    is_for_api,
     is_statement_of,
     mend_statements,
     permission,
@@ -522,6 +529,7 @@ def wanted_permissions(
                     statement_id: statement
                     for statement_id, statement in statements.items()
                     if not is_statement_of(base, statement_id)
+                    and is_for_api(execute_arn, statement)
                 },
                 **permissions[function_arn],
             }
@@ -563,31 +571,30 @@ class HttpApi:
         return f"arn:{self.partition}:execute-api:{region}:{self.account}:{api_id}"
 
     def _permissions(self, facts: dict[str, Any] | None, name: str) -> dict[str, dict[str, Any]]:
-        """Return the statements for this API of every function that it calls or is to call."""
+        """Return the statements to see to, of every function that the API calls or is to call."""
         if self.params["lambda_permission"] == "none":
             return {}
         functions = {route["lambda_arn"] for route in self.params["routes"] or []}
+        purge = self.params["state"] == "present" and self.params["purge_permissions"]
+        own = functions if purge else set()
         base = self.params["statement_id"] or default_statement_id(name)
-        prefix = None
+        execute_arn = None
         if facts:
-            prefix = self._execute_arn(facts["api_id"]) + "/"
-            functions |= {
+            execute_arn = self._execute_arn(facts["api_id"])
+            functions = functions | {
                 user["lambda_arn"]
                 for user in (*facts["routes"], *facts["unused_integrations"])
                 if user["lambda_arn"]
             }
 
         def concerns_api(statement_id: str, statement: dict[str, Any]) -> bool:
-            source_arn = statement["source_arn"]
-            return is_statement_of(base, statement_id) or bool(
-                prefix and isinstance(source_arn, str) and source_arn.startswith(prefix)
-            )
+            return is_statement_of(base, statement_id) or is_for_api(execute_arn, statement)
 
         return {
             function_arn: {
                 statement_id: statement
                 for statement_id, statement in read_statements(self.functions, function_arn).items()
-                if concerns_api(statement_id, statement)
+                if function_arn in own or concerns_api(statement_id, statement)
             }
             for function_arn in sorted(functions)
         }
@@ -916,6 +923,7 @@ def argument_spec() -> dict[str, Any]:
             "default": "api",
         },
         "statement_id": {"type": "str"},
+        "purge_permissions": {"type": "bool", "default": False},
         "tags": {"type": "dict", "aliases": ["resource_tags"]},
         "purge_tags": {"type": "bool", "default": True},
     }

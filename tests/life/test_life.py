@@ -170,6 +170,15 @@ def let_any_api_invoke(hand: Hand) -> None:
     )
 
 
+def let_stranger_invoke(hand: Hand) -> None:
+    hand.aws.client("lambda").add_permission(
+        FunctionName=FUNCTION,
+        StatementId="stranger",
+        Action="lambda:InvokeFunction",
+        Principal="999999999999",
+    )
+
+
 def edit_unit(hand: Hand) -> None:
     hand.ssh("echo Environment=MINE=1 >> /etc/systemd/system/mlflow.service")
 
@@ -200,6 +209,7 @@ DRIFTS: list[tuple[Callable[[Hand], None], str]] = [
     (delete_route, r"HTTP API .*: differs\n(.*\n)*?.*HEAD /metrics"),
     (raise_throttle, r"9000(\.0)? -> 20"),
     (let_any_api_invoke, r"permissions.*execute-api:us-east-1:123456789012:\*"),
+    (let_stranger_invoke, r"stranger(.*\n)*?.*999999999999"),
     (edit_unit, r"mlflow.service(.*\n)*?.*MINE=1"),
     (edit_proxy, r"Caddyfile(.*\n)*?.*# mine"),
     (give_rights, r"mlflow_metrics .*: differs"),

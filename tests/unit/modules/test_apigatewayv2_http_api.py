@@ -389,6 +389,34 @@ def test_other_stages_and_other_apis_are_left_alone(
     assert set(sources()) == {"foreign"}
 
 
+def test_nobody_else_may_call_the_functions_on_request(
+    run_module: RunModule, metrics_arn: str
+) -> None:
+    run_module(MODULE, **whole(metrics_arn))
+    functions = boto3.client("lambda")
+    functions.add_permission(
+        FunctionName="metrics",
+        StatementId="stranger",
+        Action="lambda:InvokeFunction",
+        Principal="999999999999",
+    )
+    assert not run_module(MODULE, **whole(metrics_arn))["changed"]
+    alone = {**whole(metrics_arn), "purge_permissions": True}
+    plan = run_module(MODULE, check=True, **alone)
+    assert plan["changed"]
+    assert "stranger" in plan["diff"]["before"]["permissions"][metrics_arn]
+    assert "stranger" in policy_ids(functions)
+    mended = run_module(MODULE, **alone)
+    assert mended["changed"]
+    assert policy_ids(functions) == {"apigateway-unit-metrics"}
+    assert not run_module(MODULE, **alone)["changed"]
+
+
+def policy_ids(functions: Any) -> set[str]:
+    policy = json.loads(functions.get_policy(FunctionName="metrics")["Policy"])
+    return {statement["Sid"] for statement in policy["Statement"]}
+
+
 def test_route_moves_to_another_function_with_the_permission(
     apis: Any, run_module: RunModule, lambda_functions: dict[str, str]
 ) -> None:
