@@ -286,9 +286,11 @@ def create_app() -> Any:
     handlers.initialize_backend_stores(uri, uri, setting("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
     application = auth.create_app()
     importlib.import_module("mlflow_access").ask_once_per_request(auth.store)
-    importlib.import_module("mlflow_json").write_fast(handlers, auth)
+    answers = importlib.import_module("mlflow_json").write_fast(handlers, auth)
     tracking = importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
-    importlib.import_module("mlflow_runs").load_fast(tracking.SqlAlchemyStore)
+    runs = importlib.import_module("mlflow_runs")
+    runs.load_fast(tracking.SqlAlchemyStore)
+    runs.answer_fast(auth.app, answers)
     # Earlier releases of MLflow have no such route of their own to replace.
     if importlib.util.find_spec("mlflow.server.artifact_router"):
         importlib.import_module("mlflow_artifacts").stream_through(application)

@@ -57,16 +57,25 @@ class Answers:
 
     def write(self, message: Message, **options: Any) -> str:
         """Return a message as JSON, as `mlflow.utils.proto_json_utils.message_to_json` does."""
+        writer = self._writer(message)
+        if writer is None or options:
+            return self._otherwise(message, **options)
+        return json.dumps(writer(message), separators=(",", ":"))
+
+    def value(self, message: Message) -> Any:
+        """Return what `write` writes of a message, for a place in another answer."""
+        writer = self._writer(message)
+        return json.loads(self._otherwise(message)) if writer is None else writer(message)
+
+    def _writer(self, message: Message) -> Writer | None:
+        """Return how messages of this type are written; None if that is left to MLflow."""
         name = message.DESCRIPTOR.full_name
         if name not in self._writers:
             try:
                 self._writers[name] = self._message(message.DESCRIPTOR)
             except UnknownRulesError:
                 self._writers[name] = None
-        writer = self._writers[name]
-        if writer is None or options:
-            return self._otherwise(message, **options)
-        return json.dumps(writer(message), separators=(",", ":"))
+        return self._writers[name]
 
     def _message(self, descriptor: Descriptor) -> Writer:
         """Return how messages of a type are written."""
@@ -129,8 +138,9 @@ def _double(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def write_fast(*modules: Any) -> None:
-    """Let modules of MLflow's server write their answers by this."""
+def write_fast(*modules: Any) -> Answers:
+    """Let modules of MLflow's server write their answers by this; return what writes."""
     answers = Answers(modules[0].message_to_json)
     for module in modules:
         module.message_to_json = answers.write
+    return answers

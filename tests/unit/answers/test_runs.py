@@ -5,17 +5,31 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import mlflow_json
 import mlflow_runs
 import pytest
-from mlflow.entities import Metric, Param, RunStatus, RunTag, ViewType
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    Metric,
+    Param,
+    RunStatus,
+    RunTag,
+    ViewType,
+)
+from mlflow.server import app as flask
+from mlflow.server import auth, handlers
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlParam, SqlRun, SqlTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils.proto_json_utils import message_to_json
 from sqlalchemy import event
 
 from tests.postgres import open_store, running_cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 EXPERIMENT = "0"
 SEARCHES: list[dict[str, Any]] = [
@@ -46,10 +60,26 @@ def store() -> Iterator[Any]:
                         for value in (number / 7, math.nan)[number > 7 :]
                     ],
                     [Param("depth", str(number))],
-                    [RunTag("kind", "ab"[number % 2]), RunTag("ñ", "≤")],
+                    [RunTag("kind", "ab"[number % 2]), RunTag("ñ", "≤"), RunTag("null", "")],
                 )
             if number == 5:
                 opened.delete_run(name)
+            if number == 6:
+                odd = 'a "quoted" \\ back\nslash \x07 \u2028'
+                opened.log_batch(
+                    name,
+                    [Metric("large", value, 1, 0) for value in (math.inf,)]
+                    + [Metric("small", value, 1, -3) for value in (-math.inf,)]
+                    + [Metric("tiny", 5e-324, 1, 0), Metric("whole", 1e22, 1 << 40, 7)],
+                    [Param("odd", odd)],
+                    [RunTag("odd", odd), RunTag("empty", "")],
+                )
+            if number == 7:
+                dataset = Dataset("data", "digest", "local", "here", "schema", "profile")
+                opened.log_inputs(name, [DatasetInput(dataset, [InputTag("for", "training")])])
+                opened.log_outputs(name, [LoggedModelOutput("m-1", 2)])
+        cluster.execute("UPDATE runs SET name = NULL WHERE name = 'run 3'", "answers")
+        cluster.execute("UPDATE tags SET value = NULL WHERE key = 'null'", "answers")
         yield opened
         opened.engine.dispose()
 
@@ -68,6 +98,21 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
         staticmethod(SqlAlchemyStore._get_eager_run_query_options),
     )
     mlflow_runs.load_fast(SqlAlchemyStore)
+    monkeypatch.setitem(flask.view_functions, "_search_runs", flask.view_functions["_search_runs"])
+    mlflow_runs.answer_fast(flask, mlflow_json.Answers(message_to_json))
+
+
+@pytest.fixture
+def ask(store: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], Any]:
+    """Ask the server's application for runs."""
+    monkeypatch.setattr(handlers, "_get_tracking_store", lambda *_: store)
+    monkeypatch.setattr(auth, "auth_config", None)
+    client = flask.test_client()
+
+    def question(body: dict[str, Any]) -> Any:
+        return client.post("/api/2.0/mlflow/runs/search", json=body)
+
+    return question
 
 
 def told(store: Any, **search: Any) -> list[list[Any]]:
@@ -132,3 +177,63 @@ def test_outside_of_a_search_runs_are_mlflow_s(store: Any) -> None:
     assert again.info.run_name == "renamed"
     found = store.search_runs([EXPERIMENT], "attributes.run_name = 'renamed'", ViewType.ALL)
     assert [one.info.run_id for one in found] == [run.info.run_id]
+
+
+QUESTIONS: list[dict[str, Any]] = [
+    {},
+    {"max_results": 3},
+    {"max_results": 3, "order_by": ["metrics.loss DESC"], "filter": "params.depth != '4'"},
+    {"run_view_type": "ALL"},
+    {"filter": "tags.nothing = 'here'"},
+    {"experiment_ids": ["77"]},
+]
+
+
+def answered(ask: Callable[[dict[str, Any]], Any], question: dict[str, Any]) -> list[Any]:
+    """Return all pages of an answer, with what each run holds in one order."""
+    pages, token = [], None
+    while True:
+        body = {"experiment_ids": [EXPERIMENT], **question}
+        answer = ask(body | ({"page_token": token} if token else {}))
+        assert answer.status_code == 200
+        assert answer.content_length == len(answer.get_data())
+        page = answer.get_json()
+        for run in page.get("runs", []):
+            for held in run["data"].values():
+                held.sort(key=lambda one: one["key"])
+        pages.append(page)
+        token = page.get("next_page_token")
+        if not token:
+            return pages
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+def test_answer_is_the_same(
+    ask: Callable[[dict[str, Any]], Any],
+    request: pytest.FixtureRequest,
+    question: dict[str, Any],
+) -> None:
+    by_mlflow = answered(ask, question)
+    request.getfixturevalue("fast")
+
+    assert answered(ask, question) == by_mlflow
+
+
+@pytest.mark.usefixtures("fast")
+def test_answers_hold_what_is_odd(ask: Callable[[dict[str, Any]], Any]) -> None:
+    [page] = answered(ask, {})
+    metrics = [one for run in page["runs"] for one in run["data"].get("metrics", [])]
+    values = {one["value"] for one in metrics}
+    assert {"NaN", 5e-324, 1e22} <= values
+    tags = [one for run in page["runs"] for one in run["data"].get("tags", [])]
+    assert {"key": "empty", "value": ""} in tags
+    assert {"key": "null"} in tags
+    assert any("inputs" in run and "outputs" in run for run in page["runs"])
+    assert "run 3" in {run["info"]["run_name"] for run in page["runs"]}
+
+
+@pytest.mark.usefixtures("fast")
+def test_refusal_stays_mlflows(ask: Callable[[dict[str, Any]], Any]) -> None:
+    answer = ask({"experiment_ids": [EXPERIMENT], "filter": "this is no filter"})
+    assert answer.status_code == 400
+    assert answer.get_json()["error_code"] == "INVALID_PARAMETER_VALUE"
