@@ -133,7 +133,8 @@ class Session:
             if line.status in {"FINISHED", DONE}:
                 for name in self._models([line]):
                     runs[name].append(line.run_id)
-        return self._crew.once(worker.crown, dict(runs), metric)
+        experiments = list(self._plan.experiment_ids.values())
+        return self._crew.once(worker.crown, dict(runs), experiments, metric)
 
     def interrupt(self, number: int, _frame: object) -> None:
         """Have the others end their runs; who asks a second time does not wait for it."""

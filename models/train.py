@@ -91,7 +91,8 @@ def _train(options: argparse.Namespace) -> None:
         raise TrainingError(f"run {outcome.run_id} {outcome.status}: {outcome.reason}")
     _show(outcome, task, uri.rstrip("/"))
     if options.register:
-        for title in worker.crown({name: [outcome.run_id] for name in models}, options.metric):
+        competing = {name: [outcome.run_id] for name in models}
+        for title in worker.crown(competing, [task.experiment_id], options.metric):
             print(title.describe(options.metric))
 
 

@@ -14,6 +14,8 @@ from football.tracking import patiently
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_RUNS_AT_ONCE = 100
+
 
 @dataclass(frozen=True)
 class Title:
@@ -32,14 +34,13 @@ class Title:
         return f"{mark} {self.name}: version {self.version}, {metric} {self.value:.4f}{note}"
 
 
-def prepare(client: MlflowClient, names: Iterable[str]) -> None:
-    """Make the registered models that are missing."""
-    for name in names:
-        try:
-            patiently(partial(client.create_registered_model, name))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+def prepare(client: MlflowClient, name: str) -> None:
+    """Make a registered model if it is missing."""
+    try:
+        patiently(partial(client.create_registered_model, name))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def add_version(client: MlflowClient, name: str, run_id: str, logged: Any, side: str) -> None:
@@ -62,7 +63,28 @@ def add_version(client: MlflowClient, name: str, run_id: str, logged: Any, side:
     )
 
 
-def crown(client: MlflowClient, name: str, metric: str, run_ids: Iterable[str]) -> Title | None:
+def runs_by_id(
+    client: MlflowClient, experiment_ids: Iterable[str], run_ids: Iterable[str]
+) -> dict[str, Any]:
+    """Fetch many runs with few requests."""
+    wanted = list(run_ids)
+    found: dict[str, Any] = {}
+    for start in range(0, len(wanted), _RUNS_AT_ONCE):
+        some = wanted[start : start + _RUNS_AT_ONCE]
+        names = ", ".join(f"'{run_id}'" for run_id in some)
+        page = patiently(
+            partial(
+                client.search_runs,
+                list(experiment_ids),
+                f"attributes.run_id IN ({names})",
+                max_results=len(some),
+            )
+        )
+        found |= {run.info.run_id: run for run in page}
+    return found
+
+
+def crown(client: MlflowClient, name: str, metric: str, competing: dict[str, Any]) -> Title | None:
     """Give the alias `champion` to the best version of these runs, if it beats who has it.
 
     Parameters
@@ -71,26 +93,28 @@ def crown(client: MlflowClient, name: str, metric: str, run_ids: Iterable[str]) 
         The registered model.
     metric
         One of naming.METRICS.
-    run_ids
-        Who competes. A run competes with the present champion only if both were measured on the
-        same matches; otherwise their values say nothing about who is better.
+    competing
+        MLflow's runs, by their identifiers. A run competes with the present champion only if both
+        were measured on the same matches; otherwise their values say nothing about who is better.
 
     Returns
     -------
     Title or None
         None if none of these runs has a version.
     """
-    wanted = set(run_ids)
     versions = {
         found.run_id: found
         for found in _all_versions(client, name)
-        if found.run_id in wanted or CHAMPION in (found.aliases or ())
+        if found.run_id in competing or CHAMPION in (found.aliases or ())
     }
     present = _present(client, name)
     if present:
         versions[present.run_id] = present
     side = {found.run_id: found.tags.get("side", "") for found in versions.values()}
-    runs = {run_id: patiently(partial(client.get_run, run_id)) for run_id in versions}
+    runs = {
+        run_id: competing.get(run_id) or patiently(partial(client.get_run, run_id))
+        for run_id in versions
+    }
     values = {
         run_id: run.data.metrics[f"{metric}_{side[run_id]}"]
         for run_id, run in runs.items()
@@ -98,7 +122,7 @@ def crown(client: MlflowClient, name: str, metric: str, run_ids: Iterable[str]) 
     }
     sign = -1 if metric in LARGER_IS_BETTER else 1
     holder = present.run_id if present and present.run_id in values else None
-    candidates = [run_id for run_id in values if run_id in wanted]
+    candidates = [run_id for run_id in values if run_id in competing]
     comparable = [
         run_id
         for run_id in candidates

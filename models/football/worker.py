@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from football.registry import Title
     from football.task import Task
 
+_REQUESTS_AT_ONCE = 8
 NOT_RUN = "NOT RUN"
 INTERRUPTED = "interrupted"
 
@@ -100,13 +102,19 @@ def plan(
     from football import registry  # noqa: PLC0415 -- takes seconds
 
     client = MlflowClient()
+    names = list(experiments)
     try:
-        ids = {name: _experiment(client, name, dry=dry) for name in experiments}
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+            ids = dict(zip(names, pool.map(partial(_find_experiment, client), names), strict=True))
+            if not dry:
+                missing = [name for name, number in ids.items() if not number]
+                made = pool.map(partial(_make_experiment, client), missing)
+                ids |= zip(missing, made, strict=True)
+                # What a thread raises comes to light only where its result is asked for.
+                list(pool.map(partial(registry.prepare, client), models))
         found = Plan({name: number for name, number in ids.items() if number})
         for table in tables:
             _find_finished(client, found, table)
-        if not dry:
-            registry.prepare(client, models)
     except MlflowException as error:
         raise BadInputError(f"the tracking server refuses: {error}") from None
     return found
@@ -134,16 +142,33 @@ def _work(task: Task, stop: Stop) -> Outcome:
         return Outcome(task.name, NOT_RUN, reason=str(error))
 
 
-def crown(models: dict[str, list[str]], metric: str) -> list[Title]:
-    """Look for the champions among these runs, by registered model."""
+def crown(models: dict[str, list[str]], experiments: list[str], metric: str) -> list[Title]:
+    """Look for the champions of registered models.
+
+    Parameters
+    ----------
+    models
+        The identifiers of the runs that compete, by the name of the registered model.
+    experiments
+        The identifiers of the experiments that the runs are in.
+    metric
+        One of naming.METRICS.
+    """
     tracking.settle()
     from mlflow import MlflowClient  # noqa: PLC0415 -- see above
 
     from football import registry  # noqa: PLC0415 -- takes seconds
 
     client = MlflowClient()
-    titles = (registry.crown(client, name, metric, runs) for name, runs in models.items())
-    return [title for title in titles if title]
+    ids = dict.fromkeys(run_id for run_ids in models.values() for run_id in run_ids)
+    runs = registry.runs_by_id(client, experiments, ids)
+
+    def title(name: str) -> Title | None:
+        competing = {run_id: runs[run_id] for run_id in models[name] if run_id in runs}
+        return registry.crown(client, name, metric, competing)
+
+    with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+        return [found for found in pool.map(title, models) if found]
 
 
 def bury(session: str, experiment_ids: list[str], status: str, reason: str) -> dict[str, str]:
@@ -161,12 +186,10 @@ def bury(session: str, experiment_ids: list[str], status: str, reason: str) -> d
     return {run.data.tags["attempt"]: run.info.run_id for run in lost}
 
 
-def _experiment(client: Any, name: str, *, dry: bool) -> str | None:
+def _find_experiment(client: Any, name: str) -> str | None:
     found = tracking.patiently(lambda: client.get_experiment_by_name(name))
     if found is None:
-        if dry:
-            return None
-        return _make_experiment(client, name)
+        return None
     if found.lifecycle_stage != "active":
         raise BadInputError(
             f"the experiment {name!r} is deleted: restore it (mlflow experiments restore "

@@ -289,7 +289,7 @@ def create_app() -> Any:
     answers = importlib.import_module("mlflow_json").write_fast(handlers, auth)
     tracking = importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     runs = importlib.import_module("mlflow_runs")
-    runs.load_fast(tracking.SqlAlchemyStore)
+    runs.search_fast(tracking.SqlAlchemyStore)
     runs.answer_fast(auth.app, answers)
     # Earlier releases of MLflow have no such route of their own to replace.
     if importlib.util.find_spec("mlflow.server.artifact_router"):

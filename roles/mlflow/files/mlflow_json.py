@@ -40,6 +40,8 @@ _AS_THEY_ARE = frozenset(
     }
 )
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class UnknownRulesError(Exception):
     """A type of message is written by rules that are not known here."""
@@ -57,25 +59,16 @@ class Answers:
 
     def write(self, message: Message, **options: Any) -> str:
         """Return a message as JSON, as `mlflow.utils.proto_json_utils.message_to_json` does."""
-        writer = self._writer(message)
-        if writer is None or options:
-            return self._otherwise(message, **options)
-        return json.dumps(writer(message), separators=(",", ":"))
-
-    def value(self, message: Message) -> Any:
-        """Return what `write` writes of a message, for a place in another answer."""
-        writer = self._writer(message)
-        return json.loads(self._otherwise(message)) if writer is None else writer(message)
-
-    def _writer(self, message: Message) -> Writer | None:
-        """Return how messages of this type are written; None if that is left to MLflow."""
         name = message.DESCRIPTOR.full_name
         if name not in self._writers:
             try:
                 self._writers[name] = self._message(message.DESCRIPTOR)
             except UnknownRulesError:
                 self._writers[name] = None
-        return self._writers[name]
+        writer = self._writers[name]
+        if writer is None or options:
+            return self._otherwise(message, **options)
+        return _encode(writer(message))
 
     def _message(self, descriptor: Descriptor) -> Writer:
         """Return how messages of a type are written."""

@@ -1,159 +1,133 @@
-"""Load what found runs hold as plain rows, in a search for runs.
+"""Answer a search for runs with what PostgreSQL writes of them.
 
-MLflow loads each metric, parameter and tag as an object that SQLAlchemy watches for changes, which
-costs more than all else in a search for many runs; and a search changes nothing. Where the runs go
-straight into an answer, PostgreSQL writes what they hold as JSON, without the two kinds of objects
-between. What is found, in which order, and who may see it stay MLflow's own affair.
+MLflow loads each metric, parameter and tag as an object that SQLAlchemy watches for changes, makes
+an entity of it, and of that a message, which it writes as JSON. Here PostgreSQL writes it, in one
+question for all runs that were found. What is found, in which order, and who may see it stay
+MLflow's own affair, and so do searches that are not answered over HTTP.
 """
 # ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlParam, SqlRun, SqlTag
-from sqlalchemy import String, any_, bindparam, select, text
+from mlflow.store.tracking.dbmodels.models import SqlRun
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
+from sqlalchemy import String, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import object_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Flask
+    from mlflow.entities import Run
     from mlflow_json import Answers
     from sqlalchemy.orm import Session
 
-
-def _of_runs(table: Any, *columns: str) -> Any:
-    """Return the question for rows of the runs `names`."""
-    # In one parameter: SQLAlchemy would write out an IN for each number of runs.
-    names = bindparam("names", type_=ARRAY(String))
-    wanted = [getattr(table, column) for column in ("run_uuid", *columns)]
-    return select(*wanted).where(table.run_uuid == any_(names))
-
-
-_METRICS = _of_runs(SqlLatestMetric, "key", "value", "is_nan", "timestamp", "step")
-_PARAMS = _of_runs(SqlParam, "key", "value")
-_TAGS = _of_runs(SqlTag, "key", "value")
 # Messages have no field that is null. Of what is no number PostgreSQL writes the name, in quotes.
-_WRITTEN = text("""
+_HELD = text("""
     SELECT run_uuid, 'metrics', json_agg(json_build_object(
         'key', key, 'value', CASE WHEN is_nan THEN 'NaN' ELSE value END,
         'timestamp', timestamp, 'step', step))::text
-    FROM latest_metrics WHERE run_uuid = ANY(:names) GROUP BY run_uuid
+    FROM latest_metrics WHERE run_uuid = ANY(:runs) GROUP BY run_uuid
     UNION ALL
     SELECT run_uuid, 'params', json_agg(json_build_object('key', key, 'value', value))::text
-    FROM params WHERE run_uuid = ANY(:names) GROUP BY run_uuid
+    FROM params WHERE run_uuid = ANY(:runs) GROUP BY run_uuid
     UNION ALL
     SELECT run_uuid, 'tags', json_agg(json_strip_nulls(
         json_build_object('key', key, 'value', value)))::text
-    FROM tags WHERE run_uuid = ANY(:names) GROUP BY run_uuid
-    """).bindparams(bindparam("names", type_=ARRAY(String)))
+    FROM tags WHERE run_uuid = ANY(:runs) GROUP BY run_uuid
+    UNION ALL
+    SELECT destination_id, 'dataset_inputs', json_agg(json_strip_nulls(json_build_object(
+        'tags', (
+            SELECT json_agg(json_build_object('key', input_tags.name, 'value', input_tags.value))
+            FROM input_tags WHERE input_tags.input_uuid = inputs.input_uuid),
+        'dataset', json_build_object(
+            'name', name, 'digest', digest, 'source_type', dataset_source_type,
+            'source', dataset_source, 'schema', dataset_schema, 'profile', dataset_profile))))::text
+    FROM inputs JOIN datasets ON inputs.source_id = datasets.dataset_uuid
+    WHERE destination_type = 'RUN' AND destination_id = ANY(:runs) GROUP BY destination_id
+    UNION ALL
+    SELECT source_id, 'model_outputs', json_agg(
+        json_build_object('model_id', destination_id, 'step', step))::text
+    FROM inputs
+    WHERE source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'
+        AND source_id = ANY(:runs)
+    GROUP BY source_id
+    """).bindparams(bindparam("runs", type_=ARRAY(String)))
+# Where each of them stands in what is told of a run.
+_PARTS = {
+    "data": ("metrics", "params", "tags"),
+    "inputs": ("dataset_inputs",),
+    "outputs": ("model_outputs",),
+}
 
 
-class _Row:
-    """A row that becomes an entity as the object of SQLAlchemy's would."""
+@dataclass
+class _Answer:
+    """What an answer is made of: the runs in their order, and what they hold, as JSON by name."""
 
-    __slots__ = ("_entity",)
-
-    def __init__(self, entity: Metric | Param | RunTag) -> None:
-        self._entity = entity
-
-    def to_mlflow_entity(self) -> Metric | Param | RunTag:
-        return self._entity
+    runs: list[Run] = field(default_factory=list)
+    held: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
 
 
-class _Found:
-    """A run that was found: MLflow's object, but for what the run holds."""
+# The answer that is being made; None while MLflow searches for purposes of its own.
+_answer: ContextVar[_Answer | None] = ContextVar("answer", default=None)
+
+
+class _Bare:
+    """A run of MLflow's tables without what it holds."""
+
+    latest_metrics = params = tags = ()
 
     def __init__(self, run: SqlRun) -> None:
         self._run = run
-        self.latest_metrics: list[_Row] = []
-        self.params: list[_Row] = []
-        self.tags: list[_Row] = []
-        # The same as JSON, by its name in an answer, where it goes into one.
-        self.written: dict[str, str] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)
 
 
-@dataclass
-class _Search:
-    """A search that goes on, with what it has found by the runs' identifiers."""
-
-    is_written: bool
-    found: dict[str, _Found] = field(default_factory=dict)
-
-
-# The present search; None outside of one.
-_search: ContextVar[_Search | None] = ContextVar("search", default=None)
-# The runs of the present answer; None unless they are to be written.
-_answer: ContextVar[list[tuple[Run, dict[str, str]]] | None] = ContextVar("answer", default=None)
-
-
-def _load(session: Session, search: _Search) -> None:
-    """Add all runs of a session to a search, with what they hold."""
-    found = search.found
-    found.update(
-        {str(run.run_uuid): _Found(run) for run in session if isinstance(run, SqlRun)},
-    )
-    names = {"names": list(found)}
-    if search.is_written:
-        for run, name, written in session.execute(_WRITTEN, names):
-            found[run].written[name] = written
-            # What has no name of its own, MLflow names by a tag.
-            if name == "tags" and not found[run].name:
-                pairs = json.loads(written)
-                found[run].tags = [_Row(RunTag(one["key"], one.get("value"))) for one in pairs]
-        return
-    for run, key, value, is_nan, timestamp, step in session.execute(_METRICS, names):
-        number = float("nan") if is_nan else value
-        found[run].latest_metrics.append(_Row(Metric(key, number, timestamp, step)))
-    for run, key, value in session.execute(_PARAMS, names):
-        found[run].params.append(_Row(Param(key, value)))
-    for run, key, value in session.execute(_TAGS, names):
-        found[run].tags.append(_Row(RunTag(key, value)))
-
-
-def load_fast(store: Any) -> None:
-    """Let a class of MLflow's stores search for runs by this."""
-    search_runs = store._search_runs  # noqa: SLF001  nothing public is between
-    options = store._get_eager_run_query_options  # noqa: SLF001  see above
+def search_fast(store: Any) -> None:
+    """Let a class of MLflow's stores find bare runs for answers, and ask for the rest at once."""
+    # Nothing public is between a search and its pieces.
+    search_runs = store._search_runs  # noqa: SLF001
+    eager_options = store._get_eager_run_query_options  # noqa: SLF001
+    inputs = store._get_run_inputs  # noqa: SLF001
+    outputs = store._get_model_outputs_bulk  # noqa: SLF001
     to_mlflow_entity: Callable[[Any], Any] = SqlRun.to_mlflow_entity
 
-    def search_fast(self: Any, *arguments: Any, **named: Any) -> Any:
+    def search_for_answer(self: Any, *arguments: Any, **named: Any) -> Any:
+        runs, page_token = search_runs(self, *arguments, **named)
+        if answer := _answer.get():
+            answer.runs, runs = runs, []
+        return runs, page_token
+
+    def bare_entity(run: Any) -> Any:
+        return to_mlflow_entity(_Bare(run) if _answer.get() else run)
+
+    def hold(self: Any, session: Session, run_uuids: list[str]) -> Any:
         answer = _answer.get()
-        search = _Search(is_written=answer is not None)
-        token = _search.set(search)
-        try:
-            runs, page_token = search_runs(self, *arguments, **named)
-        finally:
-            _search.reset(token)
-        if answer is None:
-            return runs, page_token
-        answer += [(run, search.found[run.info.run_id].written) for run in runs]
-        return [], page_token
+        if not answer:
+            return inputs(self, session, run_uuids)
+        for run, name, written in session.execute(_HELD, {"runs": run_uuids}):
+            answer.held[run][name] = written
+        return [[] for _ in run_uuids]
 
-    def eager_options() -> list[Any]:
-        return options() if _search.get() is None else []
+    def no_outputs(self: Any, run_ids: list[str], session: Session) -> Any:
+        return dict.fromkeys(run_ids, ()) if _answer.get() else outputs(self, run_ids, session)
 
-    def entity(run: Any) -> Any:
-        search, session = _search.get(), object_session(run)
-        if search is None or session is None:
-            return to_mlflow_entity(run)
-        if run.run_uuid not in search.found:
-            _load(session, search)
-        return to_mlflow_entity(search.found[run.run_uuid])
-
-    store._search_runs = search_fast  # noqa: SLF001  see above
-    store._get_eager_run_query_options = staticmethod(eager_options)  # noqa: SLF001  see above
-    SqlRun.to_mlflow_entity = entity  # type: ignore[method-assign]  # there is no other seam
+    store._search_runs = search_for_answer  # noqa: SLF001
+    store._get_eager_run_query_options = staticmethod(  # noqa: SLF001
+        lambda: [] if _answer.get() else eager_options()
+    )
+    store._get_run_inputs = hold  # noqa: SLF001
+    store._get_model_outputs_bulk = no_outputs  # noqa: SLF001
+    SqlRun.to_mlflow_entity = bare_entity  # type: ignore[method-assign]  # there is no other seam
 
 
 def answer_fast(flask: Flask, answers: Answers) -> None:
@@ -169,23 +143,34 @@ def answer_fast(flask: Flask, answers: Answers) -> None:
     view = flask.view_functions["_search_runs"]
 
     def search_runs() -> Any:
-        runs: list[tuple[Run, dict[str, str]]] = []
-        token = _answer.set(runs)
+        answer = _Answer()
+        token = _answer.set(answer)
         try:
             response: Any = view()
         finally:
             _answer.reset(token)
-        if runs and response.status_code == HTTPStatus.OK:
-            written = ",".join(write(*one) for one in runs)
-            # At least the braces; what else there is tells of the next page.
+        if answer.runs and response.status_code == HTTPStatus.OK:
+            runs = ",".join(
+                _write(run, answer.held[run.info.run_id], answers) for run in answer.runs
+            )
+            # All but the braces; what there is tells of the next page.
             rest = response.get_data(as_text=True).strip()[1:-1].strip()
-            response.set_data(f'{{"runs":[{written}]{"," if rest else ""}{rest}}}')
+            response.set_data(f'{{"runs":[{runs}]{"," if rest else ""}{rest}}}')
         return response
 
-    def write(run: Run, held: dict[str, str]) -> str:
-        described = answers.value(run.to_proto())
-        described.pop("data", None)
-        data = ",".join(f'"{name}":{values}' for name, values in held.items())
-        return f'{{"data":{{{data}}},{json.dumps(described, separators=(",", ":"))[1:]}'
-
     flask.view_functions["_search_runs"] = search_runs
+
+
+def _write(run: Run, held: dict[str, str], answers: Answers) -> str:
+    """Write all that is told of a run."""
+    info = run.info.to_proto()
+    if not info.run_name:
+        # What has no name of its own, MLflow names by a tag.
+        tags = {tag["key"]: tag.get("value") for tag in json.loads(held.get("tags", "[]"))}
+        if name := tags.get(MLFLOW_RUN_NAME):
+            info.run_name = name
+    written = [f'"info":{answers.write(info)}']
+    for part, kinds in _PARTS.items():
+        values = ",".join(f'"{kind}":{held[kind]}' for kind in kinds if kind in held)
+        written.append(f'"{part}":{{{values}}}')
+    return f"{{{','.join(written)}}}"

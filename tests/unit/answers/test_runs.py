@@ -1,4 +1,4 @@
-"""Searches for runs find the same, loaded as rows or as MLflow loads them."""
+"""Searches for runs are answered the same, written by PostgreSQL or by MLflow."""
 
 from __future__ import annotations
 
@@ -32,14 +32,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 EXPERIMENT = "0"
-SEARCHES: list[dict[str, Any]] = [
+QUESTIONS: list[dict[str, Any]] = [
     {},
+    {"max_results": 3},
+    {"max_results": 3, "order_by": ["metrics.loss DESC"], "filter": "params.depth != '4'"},
     {"order_by": ["metrics.loss DESC", "attributes.start_time"]},
-    {"filter_string": "params.depth = '3' and tags.kind = 'b'"},
-    {"filter_string": "metrics.loss > 0.5", "max_results": 2},
-    {"run_view_type": ViewType.ALL, "max_results": 3},
-    {"run_view_type": ViewType.DELETED_ONLY},
+    {"filter": "params.depth = '3' and tags.kind = 'b'"},
+    {"filter": "metrics.loss > 0.5", "max_results": 2},
+    {"run_view_type": "ALL", "max_results": 3},
+    {"run_view_type": "DELETED_ONLY"},
 ]
+EMPTY: list[dict[str, Any]] = [{"filter": "tags.nothing = 'here'"}, {"experiment_ids": ["77"]}]
 
 
 @pytest.fixture(scope="module")
@@ -87,17 +90,12 @@ def store() -> Iterator[Any]:
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's way, for the time of a test."""
-    for owner, name in (
-        (SqlAlchemyStore, "_search_runs"),
-        (SqlRun, "to_mlflow_entity"),
-    ):
-        monkeypatch.setattr(owner, name, getattr(owner, name))
-    monkeypatch.setattr(
-        SqlAlchemyStore,
-        "_get_eager_run_query_options",
-        staticmethod(SqlAlchemyStore._get_eager_run_query_options),
-    )
-    mlflow_runs.load_fast(SqlAlchemyStore)
+    for name in ("_search_runs", "_get_run_inputs", "_get_model_outputs_bulk"):
+        monkeypatch.setattr(SqlAlchemyStore, name, getattr(SqlAlchemyStore, name))
+    options = SqlAlchemyStore._get_eager_run_query_options
+    monkeypatch.setattr(SqlAlchemyStore, "_get_eager_run_query_options", staticmethod(options))
+    monkeypatch.setattr(SqlRun, "to_mlflow_entity", SqlRun.to_mlflow_entity)
+    mlflow_runs.search_fast(SqlAlchemyStore)
     monkeypatch.setitem(flask.view_functions, "_search_runs", flask.view_functions["_search_runs"])
     mlflow_runs.answer_fast(flask, mlflow_json.Answers(message_to_json))
 
@@ -113,80 +111,6 @@ def ask(store: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]
         return client.post("/api/2.0/mlflow/runs/search", json=body)
 
     return question
-
-
-def told(store: Any, **search: Any) -> list[list[Any]]:
-    """Return pages of runs, each with what it holds in one order."""
-    settings = {"filter_string": "", "run_view_type": ViewType.ACTIVE_ONLY} | search
-    pages, token = [], None
-    while True:
-        found = store.search_runs([EXPERIMENT], page_token=token, **settings)
-        pages.append(
-            [
-                [
-                    dict(run.info),
-                    sorted((one.key, str(one.value), one.step) for one in run.data._metric_objs),
-                    sorted(run.data.params.items()),
-                    sorted(run.data.tags.items()),
-                ]
-                for run in found
-            ]
-        )
-        token = found.token
-        if not token:
-            return pages
-
-
-@pytest.mark.parametrize("search", SEARCHES, ids=str)
-def test_search_finds_the_same(
-    store: Any, request: pytest.FixtureRequest, search: dict[str, Any]
-) -> None:
-    by_mlflow = told(store, **search)
-    request.getfixturevalue("fast")
-
-    assert told(store, **search) == by_mlflow
-    assert by_mlflow[0]
-
-
-@pytest.mark.usefixtures("fast")
-def test_nothing_but_runs_is_watched_for_changes(store: Any) -> None:
-    loaded: set[str] = set()
-
-    def note(target: Any, _: Any) -> None:
-        loaded.add(type(target).__name__)
-
-    for kind in (SqlRun, SqlLatestMetric, SqlParam, SqlTag):
-        event.listen(kind, "load", note)
-    try:
-        told(store)
-    finally:
-        for kind in (SqlRun, SqlLatestMetric, SqlParam, SqlTag):
-            event.remove(kind, "load", note)
-
-    assert loaded == {"SqlRun"}
-
-
-@pytest.mark.usefixtures("fast")
-def test_outside_of_a_search_runs_are_mlflow_s(store: Any) -> None:
-    run = store.create_run(EXPERIMENT, "user", 1, [RunTag("a", "b")], "written")
-    store.set_tag(run.info.run_id, RunTag("a", "c"))
-    store.update_run_info(run.info.run_id, RunStatus.FINISHED, 2, "renamed")
-    again = store.get_run(run.info.run_id)
-
-    assert again.data.tags["a"] == "c"
-    assert again.info.run_name == "renamed"
-    found = store.search_runs([EXPERIMENT], "attributes.run_name = 'renamed'", ViewType.ALL)
-    assert [one.info.run_id for one in found] == [run.info.run_id]
-
-
-QUESTIONS: list[dict[str, Any]] = [
-    {},
-    {"max_results": 3},
-    {"max_results": 3, "order_by": ["metrics.loss DESC"], "filter": "params.depth != '4'"},
-    {"run_view_type": "ALL"},
-    {"filter": "tags.nothing = 'here'"},
-    {"experiment_ids": ["77"]},
-]
 
 
 def answered(ask: Callable[[dict[str, Any]], Any], question: dict[str, Any]) -> list[Any]:
@@ -207,7 +131,7 @@ def answered(ask: Callable[[dict[str, Any]], Any], question: dict[str, Any]) -> 
             return pages
 
 
-@pytest.mark.parametrize("question", QUESTIONS, ids=str)
+@pytest.mark.parametrize("question", QUESTIONS + EMPTY, ids=str)
 def test_answer_is_the_same(
     ask: Callable[[dict[str, Any]], Any],
     request: pytest.FixtureRequest,
@@ -217,6 +141,40 @@ def test_answer_is_the_same(
     request.getfixturevalue("fast")
 
     assert answered(ask, question) == by_mlflow
+    assert ("runs" in by_mlflow[0]) == (question in QUESTIONS)
+
+
+@pytest.mark.usefixtures("fast")
+def test_nothing_but_runs_is_watched_for_changes(
+    ask: Callable[[dict[str, Any]], Any],
+) -> None:
+    loaded: set[str] = set()
+
+    def note(target: Any, _: Any) -> None:
+        loaded.add(type(target).__name__)
+
+    for kind in (SqlRun, SqlLatestMetric, SqlParam, SqlTag):
+        event.listen(kind, "load", note)
+    try:
+        answered(ask, {})
+    finally:
+        for kind in (SqlRun, SqlLatestMetric, SqlParam, SqlTag):
+            event.remove(kind, "load", note)
+
+    assert loaded == {"SqlRun"}
+
+
+@pytest.mark.usefixtures("fast")
+def test_outside_of_a_search_runs_are_mlflow_s(store: Any) -> None:
+    run = store.create_run(EXPERIMENT, "user", 1, [RunTag("a", "b")], "written")
+    store.set_tag(run.info.run_id, RunTag("a", "c"))
+    store.update_run_info(run.info.run_id, RunStatus.FINISHED, 2, "renamed")
+    again = store.get_run(run.info.run_id)
+
+    assert again.data.tags["a"] == "c"
+    assert again.info.run_name == "renamed"
+    found = store.search_runs([EXPERIMENT], "attributes.run_name = 'renamed'", ViewType.ALL)
+    assert [one.info.run_id for one in found] == [run.info.run_id]
 
 
 @pytest.mark.usefixtures("fast")
