@@ -10,7 +10,8 @@ All ways run against the same server in one go, with the settings that role mlfl
 - floor: a program that fits and predicts alone, in as many processes as ours has.
 
 The original logs less (no plots, no dataset, no registered models). Ours must give the floor's
-squared errors, with the nine decimals that ours counts with. The machine's speed cancels out in the ratios.
+squared errors, with the nine decimals that ours counts with. The machine's speed cancels out in the
+ratios.
 """
 
 from __future__ import annotations
