@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mlflow_json import Answers
     from sqlalchemy.orm import Session
 
+# How many runs one question is about.
+AT_ONCE = 1000
 # Messages have no field that is null. Of what is no number PostgreSQL writes the name, in quotes.
 _HELD = text("""
     SELECT run_uuid, 'metrics', json_agg(json_build_object(
@@ -114,8 +116,10 @@ def search_fast(store: Any) -> None:
         answer = _answer.get()
         if not answer:
             return inputs(self, session, run_uuids)
-        for run, name, written in session.execute(_HELD, {"runs": run_uuids}):
-            answer.held[run][name] = written
+        for start in range(0, len(run_uuids), AT_ONCE):
+            some = run_uuids[start : start + AT_ONCE]
+            for run, name, written in session.execute(_HELD, {"runs": some}):
+                answer.held[run][name] = written
         return [[] for _ in run_uuids]
 
     def no_outputs(self: Any, run_ids: list[str], session: Session) -> Any:

@@ -178,6 +178,16 @@ def test_outside_of_a_search_runs_are_mlflow_s(store: Any) -> None:
 
 
 @pytest.mark.usefixtures("fast")
+def test_many_runs_are_asked_for_in_portions(
+    ask: Callable[[dict[str, Any]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = answered(ask, {"run_view_type": "ALL"})
+    monkeypatch.setattr(mlflow_runs, "AT_ONCE", 2)
+
+    assert answered(ask, {"run_view_type": "ALL"}) == at_once
+
+
+@pytest.mark.usefixtures("fast")
 def test_answers_hold_what_is_odd(ask: Callable[[dict[str, Any]], Any]) -> None:
     [page] = answered(ask, {})
     metrics = [one for run in page["runs"] for one in run["data"].get("metrics", [])]
