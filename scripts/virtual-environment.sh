@@ -19,5 +19,8 @@ fi
 echo "==> Packages of ${*##*/}"
 locks=()
 for lock in "$@"; do locks+=(--requirement "$lock"); done
+# Whom the system trusts, uv is to trust as well: networks of companies have authorities of their own.
+trust=()
+if [ -e /etc/ssl/certs/ca-certificates.crt ]; then trust=(--system-certs); fi
 # Compiled at once: every task of a playbook starts an interpreter, and some machines forbid it to keep bytecode.
-"$directory/bin/uv" pip install --quiet --compile-bytecode --python "$directory/bin/python" --require-hashes "${locks[@]}"
+"$directory/bin/uv" pip install --quiet "${trust[@]}" --compile-bytecode --python "$directory/bin/python" --require-hashes "${locks[@]}"
