@@ -167,6 +167,7 @@ _NOT_FROM_PACKAGES = (
     "*.dist-info/sboms",
 )
 _PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _MAX_UNCOMPRESSED = 250 * 1024 * 1024
 
 
@@ -470,9 +471,11 @@ class Package:
             *("--link-mode", "copy", "-r", str(lock)),
         ]
         # The interpreter only runs uv's questions; the wheels need none of their version here.
-        status, _, errors = self.module.run_command(
-            command, environ_update={"UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
-        )
+        settings = {"UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
+        if _CERTIFICATES.exists():
+            # Networks of companies have authorities of their own, which the system trusts.
+            settings["UV_SYSTEM_CERTS"] = "true"
+        status, _, errors = self.module.run_command(command, environ_update=settings)
         if status != 0:
             raise PackageError(f"uv could not install {lock}: {errors.strip()}")
 
