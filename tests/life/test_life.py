@@ -53,6 +53,7 @@ def test_what_was_created_has_not_drifted(aws: LocalAws) -> None:
     assert "none differs" in drift.output
 
 
+# What drift has to find: a door that somebody opened by hand.
 def open_port(hand: Hand) -> None:
     group = hand.named("describe_security_groups", "SecurityGroups", "host")["GroupId"]
     hand.aws.client("ec2").authorize_security_group_ingress(
@@ -73,6 +74,7 @@ def remove_tag(hand: Hand) -> None:
     hand.aws.client("ec2").delete_tags(Resources=[subnet], Tags=[{"Key": "ManagedBy"}])
 
 
+# A way out of the private network, which has none.
 def change_route(hand: Hand) -> None:
     table = hand.named("describe_route_tables", "RouteTables", "private")["RouteTableId"]
     gateway = hand.only("ec2", "describe_internet_gateways", "InternetGateways")

@@ -195,6 +195,7 @@ def test_groups_are_in_force_between_hosts(lab: Lab, front: Host, back: Host) ->
 def test_outgoing_rules_are_in_force_between_hosts(lab: Lab, front: Host, back: Host) -> None:
     lab.open("back", OTHER, CIDR)
     back.serve(OTHER)
+    # The rule that AWS gives each new group; the test takes it away.
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     assert reaches(front, back.private, OTHER)
     lab.ec2.revoke_security_group_egress(GroupId=lab.groups["front"], IpPermissions=everything)

@@ -29,6 +29,7 @@ def test_rule_leads_from_its_clients_and_port_to_the_private_address() -> None:
     ]
 
 
+# What a user asks for becomes no more than loopback here.
 def test_range_open_to_the_world_means_every_loopback_client_here() -> None:
     assert published(Opening("tcp", 8000, 8010, "0.0.0.0/0")) == [
         "ip saddr 127.0.0.0/8 ip daddr 127.20.0.5 tcp dport 8000-8010 dnat to 10.1.1.4"
@@ -55,6 +56,7 @@ OPENINGS = st.builds(
     lambda protocol, edges, cidr: Opening(protocol, min(edges), max(edges), cidr),
     st.sampled_from(["tcp", "udp", "all"]),
     st.tuples(st.integers(0, 65535), st.integers(0, 65535)),
+    # Rules as texts only: no port is opened by them.
     st.sampled_from(["127.0.0.1/32", "0.0.0.0/0", "10.1.0.0/16", "10.1.2.9", "::/0", "10.1.1.4"]),
 )
 # An address beyond IPv4 occurs in no opening of a guard: rules for IPv6 open nothing.

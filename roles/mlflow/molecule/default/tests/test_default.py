@@ -279,11 +279,9 @@ def test_service_is_confined(host: Host) -> None:
     assert host.run(f"{entered} touch /etc/x").rc != 0
 
 
-# Other suites run beside this one in make test, and take the processors; in make test-full none.
-@pytest.mark.parametrize("limit", [60, pytest.param(15, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("unit", ["mlflow", "caddy"])
 def test_service_answers_again_after_a_kill_of_any_process(
-    host: Host, client: Client, unit: str, limit: float
+    host: Host, client: Client, unit: str
 ) -> None:
     def works() -> bool:
         return host.service("mlflow").is_running and answers(client)
@@ -295,8 +293,8 @@ def test_service_answers_again_after_a_kill_of_any_process(
             start = time.monotonic()
             # A zombie waits for a parent that may not look for it.
             alive = f"ps -o stat= -p {victim} | grep -q '^[^Z]'"
-            wait_for(lambda alive=alive: host.run(alive).rc != 0, limit)  # type: ignore[misc]
-            wait_for(works, limit - (time.monotonic() - start))
+            wait_for(lambda alive=alive: host.run(alive).rc != 0, 15)  # type: ignore[misc]
+            wait_for(works, 15 - (time.monotonic() - start))
 
 
 def test_newest_of_the_old_versions_stays(host: Host) -> None:
