@@ -92,6 +92,11 @@ class Settings:
         return self.data_dir / "refused"
 
     @property
+    def expired_file(self) -> Path:
+        """Session tokens that are over, a line each."""
+        return self.data_dir / "expired"
+
+    @property
     def pid_file(self) -> Path:
         """Process id of the server process."""
         return self.data_dir / "pid"

@@ -7,6 +7,12 @@ then asks of AWS. Mitogen keeps one interpreter for each host and user and hands
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
+import sys
+from typing import Any
+
 from ansible.plugins.strategy.linear import StrategyModule as Linear
 
 try:
@@ -21,8 +27,38 @@ short_description: Linear, with interpreters that stay warm from task to task
 description:
   - Executes tasks in the order and manner of P(ansible.builtin.linear#strategy), in interpreters
     of Mitogen if it is installed.
+  - On Linux, workers end with the process that started them, even if that one is killed.
 """
+
+# From <sys/prctl.h>
+_PR_SET_PDEATHSIG = 1
 
 
 class StrategyModule(StrategyMixin, Linear):
     """Linear, with Mitogen underneath."""
+
+    _workers_are_bound = False
+
+    def _queue_task(self, *arguments: Any, **options: Any) -> None:
+        # By the first task Mitogen has started its own processes, which end by themselves.
+        if not StrategyModule._workers_are_bound and sys.platform == "linux":
+            StrategyModule._workers_are_bound = True
+            _bind_workers()
+        super()._queue_task(*arguments, **options)
+
+
+def _bind_workers() -> None:
+    """Let the processes that this one forks from now on end with it.
+
+    Ansible makes each worker the leader of a session, so it outlives a group that is killed; and
+    who waits for Mitogen's answer then waits for ever.
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    main = os.getpid()
+
+    def end_with_main() -> None:
+        # What the forked ones fork in their turn may outlive the thread that did.
+        if os.getppid() == main:
+            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    os.register_at_fork(after_in_child=end_with_main)
