@@ -96,6 +96,38 @@ def test_region_that_nobody_knows(aws: LocalAws) -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("aws_region=eu-west-1", "may use us-east-1, not eu-west-1"),
+        ("aws_ec2_instance_type=t3.xlarge", "'t3.xlarge' is none. Take one like t3.medium"),
+        ("aws_rds_instance_class=db.t3.large", "'db.t3.large' is none. Take one like db.t3.micro"),
+    ],
+)
+def test_what_a_lab_does_not_allow(aws: LocalAws, setting: str, said: str) -> None:
+    play = aws.play("site.yml", "-e", "@inventory/lab.yml", "-e", setting)
+
+    assert play.returncode != 0
+    assert said in " ".join(play.output.split()), play.output
+    assert play.recap["changed"] == 0
+
+
+def test_session_that_has_expired(aws: LocalAws) -> None:
+    profile, expired = aws.directory / "config", aws.directory / "expired"
+    before = profile.read_text()
+    profile.write_text(f"{before}aws_session_token = yesterday\n")
+    good = aws.play("playbooks/preflight.yml")
+    expired.write_text("yesterday\n")
+    play = aws.play("site.yml")
+    expired.unlink()
+    profile.write_text(before)
+
+    assert good.returncode == 0, good.output
+    assert play.returncode != 0
+    assert "The credentials of this session have expired" in " ".join(play.output.split())
+    assert play.recap["changed"] == 0
+
+
+@pytest.mark.parametrize(
     ("variables", "said"),
     [
         ({"aws_vpc_cidr": "10.0.0.0/8"}, "from /16 to /28"),
