@@ -318,6 +318,17 @@ def strangers(hand: Hand) -> dict[str, Callable[[], Any]]:
     }
 
 
+def ended(command: str) -> bool:
+    """Tell whether nothing with these words in its command line runs, after a while at most."""
+    look = ["pgrep", "-f", command]
+    end = time.monotonic() + 15
+    while subprocess.run(look, check=False, capture_output=True).returncode == 0:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.5)
+    return True
+
+
 def test_destroy_keeps_data_survives_an_interruption_and_touches_no_stranger(hand: Hand) -> None:
     bucket = hand.bucket
     hand.aws.client("s3").put_object(Bucket=bucket, Key="1/model", Body=b"precious")
@@ -335,6 +346,7 @@ def test_destroy_keeps_data_survives_an_interruption_and_touches_no_stranger(han
     time.sleep(25)
     interrupted.send_signal(signal.SIGKILL)
     interrupted.wait()
+    assert ended(f"playbooks/destroy.yml -e confirm={NAME}"), "its workers live on"
     play = hand.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}")
     again = hand.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}")
 
