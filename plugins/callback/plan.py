@@ -44,7 +44,7 @@ _LONGEST_VALUE = 200
 # They look, or speak with Ansible alone; what they find unchanged is no resource.
 _LOOKING = re.compile(
     r"(^|\.)(\w+_info|assert|debug|fail|set_fact|stat|slurp|find|uri|wait_for|pause|setup|add_host"
-    r"|meta|include_\w+|import_\w+|settings_check|gather_facts|postgresql_ping|postgresql_query"
+    r"|meta|include_\w+|import_\w+|settings_check|botocore_cache|gather_facts|postgresql_ping|postgresql_query"
     r"|validate_argument_spec)$"
 )
 _VERB = re.compile(r"^(Create|Plan) ")
