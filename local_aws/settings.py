@@ -87,14 +87,14 @@ class Settings:
         return self.data_dir / "operations"
 
     @property
-    def refused_file(self) -> Path:
-        """Patterns of operations that nobody may call, a line each."""
-        return self.data_dir / "refused"
+    def refused(self) -> list[str]:
+        """Patterns of operations that nobody may call: the lines of ``refused``, as it is now."""
+        return _lines(self.data_dir / "refused")
 
     @property
-    def expired_file(self) -> Path:
-        """Session tokens that are over, a line each."""
-        return self.data_dir / "expired"
+    def expired(self) -> list[str]:
+        """Session tokens that are over: the lines of ``expired``, as it is now."""
+        return _lines(self.data_dir / "expired")
 
     @property
     def pid_file(self) -> Path:
@@ -115,6 +115,14 @@ class Settings:
     def lambda_dir(self) -> Path:
         """Unpacked code, layers and sockets of the functions."""
         return self.data_dir / "lambda"
+
+
+def _lines(file: Path) -> list[str]:
+    """Return the lines of a file that may come and go while local AWS runs."""
+    try:
+        return file.read_text().split()
+    except FileNotFoundError:
+        return []
 
 
 def _port(text: str) -> int:

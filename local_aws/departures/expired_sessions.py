@@ -40,7 +40,7 @@ def apply(settings: Settings) -> None:
 
     def authorize(self: Any, iam_request: type, resource: str = "*") -> None:
         token = self.headers.get("X-Amz-Security-Token")
-        if token and token in _expired(settings):
+        if token and token in settings.expired:
             if self.service_name == "s3":
                 raise S3ClientError("ExpiredToken", "The provided token has expired.")
             raise SessionExpiredError(self.service_name)
@@ -49,11 +49,3 @@ def apply(settings: Settings) -> None:
     authorize_as_before = replace(
         ActionAuthenticatorMixin, "_authenticate_and_authorize_action", authorize
     )
-
-
-def _expired(settings: Settings) -> list[str]:
-    """Return the tokens; the file may come and go while local AWS runs."""
-    try:
-        return settings.expired_file.read_text().split()
-    except FileNotFoundError:
-        return []

@@ -48,7 +48,7 @@ def apply(settings: Settings) -> None:
                         seen.add(operation)
                         with settings.operations_file.open("a") as file:
                             file.write(f"{operation}\n")
-            if any(fnmatchcase(operation, pattern) for pattern in _refused(settings)):
+            if any(fnmatchcase(operation, pattern) for pattern in settings.refused):
                 if service == "s3":
                     raise S3AccessDeniedError
                 user = f"arn:aws:iam::{settings.account}:user/operator"
@@ -58,11 +58,3 @@ def apply(settings: Settings) -> None:
     authorize_as_moto = replace(
         ActionAuthenticatorMixin, "_authenticate_and_authorize_action", authorize
     )
-
-
-def _refused(settings: Settings) -> list[str]:
-    """Return the patterns; the file may come and go while local AWS runs."""
-    try:
-        return settings.refused_file.read_text().split()
-    except FileNotFoundError:
-        return []

@@ -13,7 +13,6 @@ import secrets
 import time
 import zipfile
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,7 +47,14 @@ class BareCalls:
 
     aws: LocalAws
     name: str
-    _ids: dict[str, Any] = field(default_factory=dict)
+    _ids: dict[str, Any] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        client = self.aws.client
+        self._ec2, self._s3, self._iam = client("ec2"), client("s3"), client("iam")
+        self._rds, self._secrets = client("rds"), client("secretsmanager")
+        self._logs, self._functions = client("logs"), client("lambda")
+        self._apis = client("apigatewayv2")
 
     def create(self) -> None:
         """Make everything, what takes long first, and wait until it is there."""
@@ -112,38 +118,6 @@ class BareCalls:
         )
         self._functions.delete_function(FunctionName=self._function_name)
         self._ec2.terminate_instances(InstanceIds=[self._ids["instance"]])
-
-    @cached_property
-    def _ec2(self) -> Any:
-        return self.aws.client("ec2")
-
-    @cached_property
-    def _s3(self) -> Any:
-        return self.aws.client("s3")
-
-    @cached_property
-    def _iam(self) -> Any:
-        return self.aws.client("iam")
-
-    @cached_property
-    def _secrets(self) -> Any:
-        return self.aws.client("secretsmanager")
-
-    @cached_property
-    def _rds(self) -> Any:
-        return self.aws.client("rds")
-
-    @cached_property
-    def _logs(self) -> Any:
-        return self.aws.client("logs")
-
-    @cached_property
-    def _functions(self) -> Any:
-        return self.aws.client("lambda")
-
-    @cached_property
-    def _apis(self) -> Any:
-        return self.aws.client("apigatewayv2")
 
     @property
     def _tags(self) -> list[dict[str, str]]:
