@@ -82,7 +82,15 @@ STATEMENTS: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
         "PassRoles",
         ["iam:PassRole"],
         [f"arn:aws:iam::*:role/{NAME}-*"],
-        {"StringEquals": {"iam:PassedToService": ["ec2.amazonaws.com", "lambda.amazonaws.com"]}},
+        {
+            "StringEquals": {
+                "iam:PassedToService": [
+                    "ec2.amazonaws.com",
+                    "lambda.amazonaws.com",
+                    "monitoring.rds.amazonaws.com",
+                ]
+            }
+        },
     ),
     (
         "RoleOfRds",

@@ -101,7 +101,7 @@ def aws() -> Iterator[LocalAws]:
         LocalAws(
             ROOT / ".cache/life",
             5577,
-            {"deployment": NAME},
+            {"deployment": NAME, "aws_rds_monitoring_seconds": 60},
         )
     )
 

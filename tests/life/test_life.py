@@ -53,6 +53,19 @@ def test_what_was_created_has_not_drifted(aws: LocalAws) -> None:
     assert "none differs" in drift.output
 
 
+def test_database_s_monitoring_has_a_role_that_is_for_nothing_else(hand: Hand) -> None:
+    role = hand.aws.client("iam").get_role(RoleName=f"{NAME}-mlflow-monitoring")["Role"]
+    [statement] = role["AssumeRolePolicyDocument"]["Statement"]
+
+    assert hand.database["MonitoringInterval"] == 60
+    assert hand.database["MonitoringRoleArn"] == role["Arn"]
+    assert statement["Principal"] == {"Service": "monitoring.rds.amazonaws.com"}
+    assert statement["Condition"]["StringEquals"] == {
+        "aws:SourceAccount": "123456789012",
+        "aws:SourceArn": hand.database["DBInstanceArn"],
+    }
+
+
 # What drift has to find: a door that somebody opened by hand.
 def open_port(hand: Hand) -> None:
     group = hand.named("describe_security_groups", "SecurityGroups", "host")["GroupId"]
@@ -105,6 +118,14 @@ def shorten_backups(hand: Hand) -> None:
     hand.aws.client("rds").modify_db_instance(
         DBInstanceIdentifier=hand.database["DBInstanceIdentifier"],
         BackupRetentionPeriod=1,
+        ApplyImmediately=True,
+    )
+
+
+def stop_monitoring(hand: Hand) -> None:
+    hand.aws.client("rds").modify_db_instance(
+        DBInstanceIdentifier=hand.database["DBInstanceIdentifier"],
+        MonitoringInterval=0,
         ApplyImmediately=True,
     )
 
@@ -205,6 +226,7 @@ DRIFTS: list[tuple[Callable[[Hand], None], str]] = [
     (suspend_versions, r"bucket .*: differs\n(.*\n)*?.*versioning: false -> true"),
     (open_bucket, r"public_access.restrict_public_buckets: false -> true"),
     (shorten_backups, r"database instance .*: differs\n(.*\n)*?.*retention_period: 1 -> 7"),
+    (stop_monitoring, r"database instance .*: differs\n(.*\n)*?.*monitoring_interval: 0 -> 60"),
     (allow_plain_connections, r"parameter group .*: differs"),
     (replace_code, r"function .*: differs\n(.*\n)*?.*code"),
     (change_function, r"memory_size: 1024 -> 512\n(.*\n)*?.*METRICS_MAX_SERIES: 7 -> 100000"),

@@ -302,7 +302,7 @@ def site() -> Iterator[Site]:
         LocalAws(
             ROOT / ".cache/upgrade",
             5576,
-            {"deployment": NAME},
+            {"deployment": NAME, "aws_rds_monitoring_seconds": 60},
         )
     )
     os.environ["MOTO_RDS_SNAPSHOT_LIMIT"] = str(SNAPSHOTS)
