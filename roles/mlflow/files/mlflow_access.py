@@ -1,11 +1,9 @@
-"""Who of MLflow's users may only read, and looking them up without asking too often.
+"""Users who may only read, and fewer questions to the database about users.
 
-MLflow lets everyone who may read also create experiments and models of their own. This is the
-`authorization_function` of basic_auth.ini: it logs users in as MLflow does, and lets those who are
-named in a file do nothing but read. What is no known way of reading is refused, so what a later
-release of MLflow adds is refused as well until it is listed here.
-
-Source of the seam: https://mlflow.org/docs/latest/self-hosting/security/custom/
+MLflow lets everyone who may read also create experiments and models of their own. Here the users
+whom a file names are refused all requests but those that only read, after MLflow's own login and on
+every route, Flask's and FastAPI's. A request that is not known to only read is refused, so what a
+later release of MLflow adds is refused as well until it is listed here.
 """
 # ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
@@ -14,24 +12,34 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Response, g, has_request_context, request
-from mlflow.server.auth import authenticate_request_basic_auth
-from werkzeug.datastructures import Authorization
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from flask import Flask
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+REFUSAL = "This user may only read"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# Questions that are too long for a URL.
+# Searches whose criteria are too long for a URL. One path of MLflow's lacks a slash.
 READING_POSTS = re.compile(
     r"/graphql"
-    r"|/(ajax-)?api/\d\.\d/mlflow/("
+    r"|/ajax-api/3\.0/jobs/search"
+    r"|/(ajax-)?api/\d\.\d/?mlflow/("
     r"(experiments|runs|logged-models|registered-models|model-versions|traces|datasets|issues)/search"
     r"|experiments/search-datasets"
+    r"|prompt-optimization/jobs/search"
     r"|registered-models/get-latest-versions"
     r"|artifacts/presigned-download-url"
     r"|traces/(batchGetInfos|calculate-filter-correlation|metrics)"
-    r")"
+    r")",
+    re.ASCII,
 )
 
 
@@ -63,16 +71,64 @@ def only_reads(method: str, path: str) -> bool:
 read_only_users = NameList(Path(os.environ["MLFLOW_HOST_READ_ONLY_USERS"]))
 
 
-def authenticate_request() -> Authorization | Response:
-    """Log the user in as MLflow does; answer 403 to a reader who would change something."""
-    login: Authorization | Response = authenticate_request_basic_auth()
-    if (
-        isinstance(login, Authorization)
-        and login.username in read_only_users
-        and not only_reads(request.method, request.path)
-    ):
-        return Response("This user may only read", status=403, mimetype="text/plain")
-    return login
+def is_refused(username: str | None, method: str, path: str) -> bool:
+    """Say whether a user may only read, and asks for more."""
+    return username in read_only_users and not only_reads(method, path)
+
+
+def refuse_readers_in_flask() -> Response | None:
+    """Answer 403 to a reader who would change something; MLflow has logged the user in."""
+    if is_refused(g.get("mlflow_authenticated_user"), request.method, request.path):
+        return Response(REFUSAL, HTTPStatus.FORBIDDEN, mimetype="text/plain")
+    return None
+
+
+class RefuseReaders:
+    """The same for FastAPI's own routes, as a middleware behind MLflow's login."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Take requests that MLflow has let pass."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        username = scope.get("state", {}).get("username")
+        if scope["type"] == "http" and is_refused(username, scope["method"], scope["path"]):
+            await PlainTextResponse(REFUSAL, HTTPStatus.FORBIDDEN)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def require_basic_login(auth: Any) -> Any:
+    """Return a Flask hook that answers 401 to what is no Basic login; MLflow answers 500.
+
+    Parameters
+    ----------
+    auth
+        MLflow's module `mlflow.server.auth`.
+    """
+
+    def refuse_other_schemes() -> Any:
+        login = request.authorization
+        if login is None or auth.is_unprotected_route(request.path):
+            return None
+        values = (login.username, login.password) if login.type == "basic" else (None,)
+        # PostgreSQL has no text with a NUL.
+        if any(value is None or "\0" in value for value in values):
+            return auth.make_basic_auth_response()
+        return None
+
+    return refuse_other_schemes
+
+
+def protect(application: FastAPI, flask: Flask, auth: Any) -> None:
+    """Apply this to an application of MLflow's whose login is set up; before its first request."""
+    hooks = flask.before_request_funcs.setdefault(None, [])
+    hooks.insert(0, require_basic_login(auth))
+    hooks.append(refuse_readers_in_flask)
+    # The last is the innermost: the login is before it.
+    application.user_middleware.append(Middleware(RefuseReaders))
+    ask_once_per_request(auth.store)
 
 
 def ask_once_per_request(store: Any) -> None:

@@ -1,22 +1,29 @@
-"""Lead questions to MLflow's Flask application by the shortest way.
+"""Hand requests that Flask answers to MLflow's Flask application by the shortest way.
 
-MLflow's server is a FastAPI application before a Flask application. What Flask answers passes three
-middlewares that are for FastAPI's own routes, and comes back to the event loop piece by piece.
-Here such requests pass only what checks hosts and origins, and a short answer comes back in one
-piece. Login and permissions of what Flask answers are Flask's, before and after.
+MLflow's server is a FastAPI application in front of a Flask application. Requests for Flask pass
+three middlewares that serve FastAPI's own routes only, and the answer returns to the event loop
+piece by piece. Here such requests pass only the middlewares that check hosts and origins, and a
+short answer returns in one piece. Login and permissions for Flask's routes remain Flask's.
+
+The bridge replaces Starlette's WSGI adapter for every request that Flask answers. The adapter drops
+bodies without a length, and carries out requests that broke off.
 """
 # ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 
+import asyncio
+import io
+import sys
 from typing import TYPE_CHECKING, Any
 
 import anyio.from_thread
 import anyio.to_thread
+import mlflow_encoding
 from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.middleware.wsgi import build_environ
+from starlette.responses import PlainTextResponse
 from starlette.routing import Match, Mount
 
 if TYPE_CHECKING:
@@ -26,11 +33,21 @@ if TYPE_CHECKING:
     from flask import Flask
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    Headers = list[tuple[bytes, bytes]]
+
 PREFIXES = ("/api/", "/ajax-api/")
 # MLflow's middleware answers to it, with a refusal unless workspaces are on.
 WORKSPACE_HEADER = b"x-mlflow-workspace"
 # Longer answers, and those of unknown length, are sent on as they come.
 LONGEST_IN_ONE_PIECE = 1 << 20
+# RFC 9110 joins repeated fields by commas; RFC 6265 joins cookies by semicolons.
+SEPARATORS = {"HTTP_COOKIE": "; "}
+# They describe the connection to this server, not the request that it hands on.
+HOP_BY_HOP = frozenset({b"connection", b"expect", b"te", b"trailer", b"transfer-encoding"})
+
+
+class ClientGoneError(Exception):
+    """The client closed its connection before its request was complete."""
 
 
 class Bridge:
@@ -41,23 +58,28 @@ class Bridge:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request in a thread."""
-        pieces = []
-        more = True
-        while more:
-            message = await receive()
-            pieces.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        environ = build_environ(scope, b"".join(pieces))
-        for message in await anyio.to_thread.run_sync(self._answer, environ, send):
+        """Answer a request in a thread; refuse WebSockets, which WSGI cannot serve."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1000})
+            return
+        try:
+            body = await read_body(receive)
+        except ClientGoneError:
+            return
+        try:
+            headers, body = mlflow_encoding.decode(scope["headers"], body)
+        except mlflow_encoding.EncodingRefusedError as error:
+            await PlainTextResponse(str(error), error.status, error.headers)(scope, receive, send)
+            return
+        environ = make_environ(scope, headers, body)
+        answer = await anyio.to_thread.run_sync(self._answer, environ, receive, send)
+        for message in answer:
             await send(message)
 
-    def _answer(self, environ: dict[str, Any], send: Send) -> list[Message]:
+    def _answer(self, environ: dict[str, Any], receive: Receive, send: Send) -> list[Message]:
         """Return what is to be sent, unless it is long: then it is sent from here."""
         head: Message = {}
-
-        async def forward(message: Message) -> None:
-            await send(message)
 
         def start_response(
             status: str, headers: list[tuple[str, str]], exc_info: Any = None
@@ -79,19 +101,117 @@ class Bridge:
             length = dict(head.get("headers", ())).get(b"content-length")
             if length is not None and int(length) <= LONGEST_IN_ONE_PIECE:
                 return [head, {"type": "http.response.body", "body": b"".join(pieces)}]
-            started = False
-            for piece in pieces:
-                # WSGI lets an application begin its answer as late as with its first piece.
-                if not started:
-                    anyio.from_thread.run(forward, head)
-                    started = True
-                anyio.from_thread.run(
-                    forward, {"type": "http.response.body", "body": piece, "more_body": True}
-                )
-            return [*([] if started else [head]), {"type": "http.response.body", "body": b""}]
+            return _send_as_it_comes(pieces, head, receive, send)
         finally:
             if hasattr(pieces, "close"):
                 pieces.close()
+
+
+def _send_as_it_comes(
+    pieces: Iterable[bytes], head: Message, receive: Receive, send: Send
+) -> list[Message]:
+    """Send an answer from a thread; return the messages that are left to send."""
+
+    async def forward(message: Message) -> None:
+        await send(message)
+
+    async def leave() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    # Sending to a client that left succeeds silently, and would read the answer to its end.
+    gone = anyio.from_thread.run_sync(asyncio.ensure_future, leave())
+    started = False
+    try:
+        for piece in pieces:
+            if gone.done():
+                return []
+            # WSGI allows an application to begin its answer as late as with its first piece.
+            if not started:
+                anyio.from_thread.run(forward, head)
+                started = True
+            anyio.from_thread.run(
+                forward, {"type": "http.response.body", "body": piece, "more_body": True}
+            )
+    finally:
+        anyio.from_thread.run_sync(gone.cancel)
+    return [*([] if started else [head]), {"type": "http.response.body", "body": b""}]
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Return the whole body of a request.
+
+    Raises
+    ------
+    ClientGoneError
+        If the client left before: what came until then is not what it meant.
+    """
+    pieces = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+
+
+def make_environ(scope: Scope, headers: Headers, body: bytes) -> dict[str, Any]:
+    """Return the WSGI environment of a request, see PEP 3333.
+
+    Parameters
+    ----------
+    scope
+        The request as ASGI describes it.
+    headers
+        Its header fields, names in lower case.
+    body
+        Its whole body. The length is the body's, however the client framed it.
+    """
+    root = scope.get("root_path", "")
+    path = scope["path"]
+    if root and (path == root or path.startswith(f"{root.rstrip('/')}/")):
+        path = path[len(root) :]
+    name, port = scope.get("server") or ("localhost", 80)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": root.encode().decode("latin-1"),
+        "PATH_INFO": path.encode().decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "SERVER_NAME": name,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    if client := scope.get("client"):
+        environ["REMOTE_ADDR"] = client[0]
+    has_length = bool(body)
+    for field, value in headers:
+        if field == b"content-length":
+            has_length = True
+        # With an underscore it would pass for another field in this environment.
+        elif field not in HOP_BY_HOP and b"_" not in field:
+            _add_header(environ, field.decode("latin-1"), value.decode("latin-1"))
+    if has_length:
+        environ["CONTENT_LENGTH"] = str(len(body))
+    return environ
+
+
+def _add_header(environ: dict[str, Any], field: str, value: str) -> None:
+    """Add a header field; a repeated one is joined to the first."""
+    name = field.upper().replace("-", "_")
+    if name != "CONTENT_TYPE":
+        name = f"HTTP_{name}"
+    if name in environ:
+        value = f"{environ[name]}{SEPARATORS.get(name, ',')}{value}"
+    environ[name] = value
 
 
 class Direct:
@@ -154,6 +274,10 @@ def flask_questions(application: FastAPI, flask: Flask) -> frozenset[Question]:
 
 def shorten(application: FastAPI, flask: Flask) -> None:
     """Let an application of MLflow's answer by this; before its first request."""
+    bridge = Bridge(flask)
+    routes = application.router.routes
+    [place] = [place for place, route in enumerate(routes) if isinstance(route, Mount)]
+    routes[place] = Mount("/", app=bridge)
     if MLFLOW_ENABLE_WORKSPACES.get():
         # Then one of the middlewares is for Flask's requests as well.
         return
@@ -165,9 +289,7 @@ def shorten(application: FastAPI, flask: Flask) -> None:
                 Sidestep, middleware=middleware, questions=questions
             )
     # The last is the innermost.
-    application.user_middleware.append(
-        Middleware(Direct, bridge=Bridge(flask), questions=questions)
-    )
+    application.user_middleware.append(Middleware(Direct, bridge=bridge, questions=questions))
 
 
 def _refuse_to_write(_piece: bytes) -> object:

@@ -285,7 +285,6 @@ def create_app() -> Any:
     uri = setting("MLFLOW_BACKEND_STORE_URI")
     handlers.initialize_backend_stores(uri, uri, setting("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
     application = auth.create_app()
-    importlib.import_module("mlflow_access").ask_once_per_request(auth.store)
     answers = importlib.import_module("mlflow_json").write_fast(handlers, auth)
     tracking = importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     runs = importlib.import_module("mlflow_runs")
@@ -295,6 +294,7 @@ def create_app() -> Any:
     if importlib.util.find_spec("mlflow.server.artifact_router"):
         importlib.import_module("mlflow_artifacts").stream_through(application)
     importlib.import_module("mlflow_bridge").shorten(application, auth.app)
+    importlib.import_module("mlflow_access").protect(application, auth.app, auth)
     # What was loaded by now stays: the collector need not look through it at every turn.
     gc.collect()
     gc.freeze()
@@ -376,7 +376,7 @@ def serve(workers: int, metrics_port: int) -> None:
         port=int(setting("MLFLOW_PORT")),
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http="mlflow_http:Protocol",
         log_config=None,
         # The proxy in front writes the access log.
         access_log=False,

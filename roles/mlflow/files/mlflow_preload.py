@@ -8,17 +8,16 @@ import importlib
 import importlib.util
 
 MODULES = (
-    "httptools",
     "mlflow.server.auth",
     "mlflow.server.handlers",
     "mlflow_access",
     "mlflow_bridge",
+    "mlflow_http",
     "mlflow_json",
     "mlflow_runs",
     "psycopg2",
     "sqlalchemy.dialects.postgresql.psycopg2",
     "uvicorn.loops.uvloop",
-    "uvicorn.protocols.http.httptools_impl",
 )
 
 for module in MODULES:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
+import socket
 import threading
 import time
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import mlflow_bridge
+import mlflow_encoding
+import mlflow_http
 import pytest
 import requests
 import uvicorn
@@ -26,6 +32,28 @@ if TYPE_CHECKING:
     from starlette.types import Message
 
 LONG = mlflow_bridge.LONGEST_IN_ONE_PIECE + 1
+WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
+# One goes to Flask directly, the other through FastAPI's routing.
+ECHOES = ("/api/echo", "/api/echo/x")
+BODY = {"text": "x" * 5000, "number": 1}
+CALLS: list[str] = []
+
+
+class Endless:
+    """An answer without an end, until it is closed."""
+
+    def __init__(self) -> None:
+        self.is_closed = threading.Event()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            yield b"x" * 65536
+
+    def close(self) -> None:
+        self.is_closed.set()
+
+
+ENDLESS = Endless()
 
 
 def flask_application() -> Flask:
@@ -63,6 +91,24 @@ def flask_application() -> Flask:
     def hidden() -> str:
         return "Flask"
 
+    @flask.route("/api/echo", methods=["GET", *WITH_BODY])
+    @flask.route("/api/echo/<name>", methods=["GET", *WITH_BODY])
+    def echo(name: str = "") -> dict[str, Any]:
+        CALLS.append(request.path)
+        return {
+            "name": name,
+            "path": request.path,
+            "query": request.args.to_dict(),
+            "cookies": request.cookies.to_dict(),
+            "headers": dict(request.headers),
+            "json": request.get_json(force=True, silent=True),
+            "length": request.content_length,
+        }
+
+    @flask.route("/api/endless")
+    def endless() -> Response:
+        return Response(ENDLESS)
+
     return flask
 
 
@@ -95,7 +141,9 @@ def client() -> Iterator[Client]:
 
     application.mount("/", mlflow_bridge.Bridge(flask))
     mlflow_bridge.shorten(application, flask)
-    server = uvicorn.Server(uvicorn.Config(application, port=0, log_level="critical"))
+    server = uvicorn.Server(
+        uvicorn.Config(application, port=0, log_level="critical", http=mlflow_http.Protocol)
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -104,6 +152,169 @@ def client() -> Iterator[Client]:
     yield Client(f"http://127.0.0.1:{port}")
     server.should_exit = True
     thread.join(30)
+
+
+def speak(client: Client, *parts: bytes, ends: bool = True) -> bytes:
+    """Send bytes over a connection of their own; return all that comes, if the server ends it."""
+    host, _, port = client.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        received = b""
+        for number, part in enumerate(parts):
+            if number:
+                received += connection.recv(65536)
+            connection.sendall(part)
+        while ends and (piece := connection.recv(65536)):
+            received += piece
+    return received
+
+
+def chunks(body: bytes, size: int) -> Iterator[bytes]:
+    """Give a body piece by piece: requests sends it without a length then."""
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+
+
+@pytest.mark.parametrize("path", ECHOES)
+@pytest.mark.parametrize("method", WITH_BODY)
+def test_body_without_length_equals_body_with_length(
+    client: Client, method: str, path: str
+) -> None:
+    body = json.dumps(BODY).encode()
+    with_length = client.ask(method, path, data=body).json()
+    without = client.ask(method, path, data=chunks(body, 700)).json()
+    assert without["json"] == BODY
+    assert without["length"] == len(body)
+    for answer in (with_length, without):
+        answer["headers"].pop("Content-Length", None)
+    assert "Transfer-Encoding" not in without["headers"]
+    assert without == with_length
+
+
+@pytest.mark.parametrize("path", ECHOES)
+def test_request_without_body_has_no_length(client: Client, path: str) -> None:
+    answer = client.ask("GET", path).json()
+    assert (answer["json"], answer["length"]) == (None, None)
+    assert client.ask("POST", path).json()["length"] == 0
+
+
+@pytest.mark.parametrize("path", ECHOES)
+def test_trailer_fields_are_not_header_fields(client: Client, path: str) -> None:
+    answer = speak(
+        client,
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTrailer: X-Late\r\n"
+        'Transfer-Encoding: chunked\r\n\r\n7\r\n{"a":1}\r\n0\r\n'
+        "X-Late: 1\r\nAuthorization: Basic eDp5\r\n\r\n".encode(),
+    )
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert told["json"] == {"a": 1}
+    assert not {"X-Late", "Authorization", "Trailer"} & set(told["headers"])
+
+
+@pytest.mark.parametrize("path", ECHOES)
+def test_expectation_of_100_continue_is_met(client: Client, path: str) -> None:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        "Expect: 100-continue\r\nContent-Length: 7\r\n\r\n"
+    )
+    answer = speak(client, head.encode(), b'{"a":1}')
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
+    assert b'"json":{"a":1}' in answer
+
+
+@pytest.mark.parametrize("path", ECHOES)
+def test_repeated_fields_are_joined_cookies_by_semicolons(client: Client, path: str) -> None:
+    answer = speak(
+        client,
+        f"GET {path} HTTP/1.1\r\nhost: x\r\nCONNECTION: close\r\ncookie: a=1\r\n"
+        "Cookie: b=2\r\nx-many: 1\r\nX-MANY: 2\r\nX_Many: 3\r\n\r\n".encode(),
+    )
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert told["cookies"] == {"a": "1", "b": "2"}
+    assert told["headers"]["X-Many"] == "1,2"
+
+
+def test_encoded_slash_is_a_slash_of_the_path(client: Client) -> None:
+    assert client.ask("GET", "/api%2Fecho").json()["path"] == "/api/echo"
+    assert client.ask("GET", "/api/echo%2Fname").json()["name"] == "name"
+    assert client.ask("GET", "/api/echo/a%2Fb").status_code == 404
+
+
+@pytest.mark.parametrize("path", ECHOES)
+@pytest.mark.parametrize(
+    "head", ["Content-Length: 9", "Transfer-Encoding: chunked"], ids=["length", "chunked"]
+)
+def test_request_that_breaks_off_is_not_carried_out(client: Client, path: str, head: str) -> None:
+    CALLS.clear()
+    part = "7\r\n{}     \r\n" if "chunked" in head else "{}     "
+    speak(client, f"POST {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{part}".encode(), ends=False)
+    time.sleep(0.3)
+    assert client.ask("GET", "/api/short").status_code == 201
+    assert CALLS == []
+
+
+def test_long_answer_is_closed_when_its_client_leaves(client: Client) -> None:
+    ENDLESS.is_closed.clear()
+    request = b"GET /api/endless HTTP/1.1\r\nHost: x\r\n\r\n"
+    speak(client, request, b"", ends=False)
+    assert ENDLESS.is_closed.wait(10)
+
+
+@pytest.mark.parametrize("path", ECHOES)
+@pytest.mark.parametrize(
+    ("coding", "compress"),
+    [
+        ("gzip", gzip.compress),
+        ("X-GZIP", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda body: zlib.compress(body, wbits=-15)),
+        ("deflate, gzip", lambda body: gzip.compress(zlib.compress(body))),
+        ("gzip", lambda body: gzip.compress(body[:9]) + gzip.compress(body[9:])),
+        ("identity", bytes),
+    ],
+)
+def test_compressed_json_equals_plain_json(
+    client: Client, path: str, coding: str, compress: Any
+) -> None:
+    headers = {"Content-Type": "application/json; charset=utf-8", "Content-Encoding": coding}
+    body = compress(json.dumps(BODY).encode())
+    for data in (body, chunks(body, 11)):
+        answer = client.ask("POST", path, data=data, headers=headers).json()
+        assert answer["json"] == BODY
+        assert answer["length"] == len(json.dumps(BODY))
+
+
+@pytest.mark.parametrize(
+    ("coding", "body", "status"),
+    [
+        ("br", b"x", 415),
+        ("gzip, zstd", b"x", 415),
+        ("gzip", b"x", 400),
+        ("gzip", gzip.compress(b"{}")[:-1], 400),
+        ("deflate", b"\xff\xff", 400),
+        ("gzip", gzip.compress(bytes(mlflow_encoding.MOST_BYTES + 1)), 413),
+    ],
+)
+def test_body_that_cannot_be_decoded_is_refused(
+    client: Client, coding: str, body: bytes, status: int
+) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = client.ask("POST", "/api/echo", data=body, headers=headers)
+    assert answer.status_code == status
+    assert answer.text.startswith("Content-Encoding: ")
+    assert answer.headers.get("Accept-Encoding") == ("gzip, deflate" if status == 415 else None)
+
+
+def test_websocket_is_refused() -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(mlflow_bridge.Bridge(flask_application())({"type": "websocket"}, receive, send))
+    assert sent == [{"type": "websocket.close", "code": 1000}]
 
 
 def test_answer_is_flasks(client: Client) -> None:
@@ -154,7 +365,13 @@ def ask(application: Any, notice: Any = lambda _message: None) -> list[Message]:
     """Ask a WSGI application; return what is sent."""
     sent: list[Message] = []
 
+    asked = False
+
     async def receive() -> Message:
+        nonlocal asked
+        if asked:
+            await asyncio.sleep(60)
+        asked = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Message) -> None:

@@ -1,0 +1,11 @@
+"""What role mlflow copies beside the server is imported here as it is there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles/mlflow/files"))
+# Nobody may only read, unless a test says so.
+os.environ.setdefault("MLFLOW_HOST_READ_ONLY_USERS", os.devnull)
