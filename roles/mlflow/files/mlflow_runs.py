@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
 # How many runs one question is about.
 AT_ONCE = 1000
-# Messages have no field that is null. Of what is no number PostgreSQL writes the name, in quotes.
+# Messages have no field that is null. A double is never written as an integer: PostgreSQL leaves
+# the decimal point out below 1e15.
 _HELD = text("""
     SELECT run_uuid, 'metrics', json_agg(json_build_object(
-        'key', key, 'value', CASE WHEN is_nan THEN 'NaN' ELSE value END,
+        'key', key, 'value', CASE
+            WHEN is_nan THEN '"NaN"'::json
+            WHEN value = trunc(value) AND abs(value) < 1e15 THEN (value::text || '.0')::json
+            ELSE to_json(value) END,
         'timestamp', timestamp, 'step', step))::text
     FROM latest_metrics WHERE run_uuid = ANY(:runs) GROUP BY run_uuid
     UNION ALL
