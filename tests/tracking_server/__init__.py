@@ -197,6 +197,39 @@ def stock_server(cluster: Cluster, database: str, directory: Path) -> Iterator[S
         yield server
 
 
+@contextmanager
+def unpatched_server(
+    cluster: Cluster, database: str, directory: Path, **variables: Any
+) -> Iterator[Server]:
+    """Run `mlflow server` with the role's packages and settings, and none of its programs; stop it.
+
+    The parameters are those of `deployed_server`.
+    """
+    port = free_port()
+    settings = _write_settings(cluster, database, directory, port, variables)
+    python = environment()
+    settings |= {
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "session-key-of-the-tests-0123456789",
+        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+    }
+    # It makes its own tables, which the role's database user may not.
+    (directory / "basic_auth.ini").write_text(
+        (directory / "basic_auth.ini")
+        .read_text()
+        .replace(settings["MLFLOW_BACKEND_STORE_URI"].replace("%", "%%"), cluster.url(database))
+    )
+    settings["MLFLOW_BACKEND_STORE_URI"] = cluster.url(database)
+    command = [
+        *(str(python.parent / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)),
+        *("--app-name", "basic-auth", "--workers", "1"),
+    ]
+    with _running(command, settings, directory / "log") as process:
+        server = Server(f"http://127.0.0.1:{port}", process, basic(ADMIN, ADMIN_PASSWORD))
+        wait(server)
+        yield server
+
+
 def wait(server: Server, seconds: float = SECONDS_TO_START) -> None:
     """Wait until it answers a question that needs the database."""
     deadline = time.monotonic() + seconds
