@@ -228,7 +228,7 @@ def differences(
     for method, path in routes:
         if any(re.fullmatch(known, path) for known in DIFFERENT):
             continue
-        body = {} if method in WITH_BODY else None
+        body: Any = {} if method in WITH_BODY else None
         ours, theirs = pair.ask(method, path, body=body, **options)
         if ours != theirs:
             found[f"{method} {path}"] = [ours, theirs]
