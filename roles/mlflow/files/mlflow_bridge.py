@@ -25,6 +25,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Match, Mount
+from werkzeug.exceptions import ClientDisconnected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 PREFIXES = ("/api/", "/ajax-api/")
 # MLflow's middleware answers to it, with a refusal unless workspaces are on.
 WORKSPACE_HEADER = b"x-mlflow-workspace"
-# Longer answers, and those of unknown length, are sent on as they come.
+# Longer bodies are handed on as they come, as are answers of unknown length.
 LONGEST_IN_ONE_PIECE = 1 << 20
 # RFC 9110 joins repeated fields by commas; RFC 6265 joins cookies by semicolons.
 SEPARATORS = {"HTTP_COOKIE": "; "}
@@ -63,16 +64,22 @@ class Bridge:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1000})
             return
+        headers = scope["headers"]
+        is_coded = mlflow_encoding.is_coded(headers)
         try:
-            body = await read_body(receive)
+            body, is_whole = await read_body(receive, None if is_coded else LONGEST_IN_ONE_PIECE)
         except ClientGoneError:
             return
-        try:
-            headers, body = mlflow_encoding.decode(scope["headers"], body)
-        except mlflow_encoding.EncodingRefusedError as error:
-            await PlainTextResponse(str(error), error.status, error.headers)(scope, receive, send)
-            return
+        if is_coded:
+            try:
+                headers, body = mlflow_encoding.decode(headers, body)
+            except mlflow_encoding.EncodingRefusedError as error:
+                refusal = PlainTextResponse(str(error), error.status, error.headers)
+                await refusal(scope, receive, send)
+                return
         environ = make_environ(scope, headers, body)
+        if not is_whole:
+            _stream_body(environ, headers, body, receive)
         answer = await anyio.to_thread.run_sync(self._answer, environ, receive, send)
         for message in answer:
             await send(message)
@@ -138,8 +145,15 @@ def _send_as_it_comes(
     return [*([] if started else [head]), {"type": "http.response.body", "body": b""}]
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Return the whole body of a request.
+async def read_body(receive: Receive, most: int | None) -> tuple[bytes, bool]:
+    """Return the body of a request, and whether it is the whole body.
+
+    Parameters
+    ----------
+    receive
+        Where the request comes from.
+    most
+        How many bytes are read before the rest is left to others; None reads all.
 
     Raises
     ------
@@ -147,13 +161,71 @@ async def read_body(receive: Receive) -> bytes:
         If the client left before: what came until then is not what it meant.
     """
     pieces = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
-        pieces.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(pieces)
+        piece = message.get("body", b"")
+        pieces.append(piece)
+        size += len(piece)
+        more = message.get("more_body", False)
+        if not more or (most is not None and size > most):
+            return b"".join(pieces), not more
+
+
+class RequestStream(io.RawIOBase):
+    """The body of a request as a file, for threads other than the event loop's.
+
+    Parameters
+    ----------
+    start
+        The part that was read already.
+    receive
+        Where the rest comes from, in the running event loop.
+    """
+
+    def __init__(self, start: bytes, receive: Receive) -> None:
+        """Start at the body's beginning."""
+        self._left, self._receive = memoryview(start), receive
+        self._loop = asyncio.get_running_loop()
+        self._is_whole = False
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer; return the number of bytes, 0 at the end.
+
+        Raises
+        ------
+        ClientDisconnected
+            If the client left before the body's end.
+        """
+        while not self._left and not self._is_whole:
+            # Not anyio's way, which knows its own threads only: boto3 reads in one of its own.
+            message = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected
+            self._left = memoryview(message.get("body", b""))
+            self._is_whole = not message.get("more_body", False)
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+    async def _next(self) -> Message:
+        return await self._receive()
+
+
+def _stream_body(environ: dict[str, Any], headers: Headers, start: bytes, receive: Receive) -> None:
+    """Let an environment's body go on after its start."""
+    environ["wsgi.input"] = io.BufferedReader(RequestStream(start, receive))
+    environ.pop("CONTENT_LENGTH", None)
+    for field, value in headers:
+        if field == b"content-length":
+            environ["CONTENT_LENGTH"] = value.decode("latin-1")
 
 
 def make_environ(scope: Scope, headers: Headers, body: bytes) -> dict[str, Any]:
@@ -166,7 +238,7 @@ def make_environ(scope: Scope, headers: Headers, body: bytes) -> dict[str, Any]:
     headers
         Its header fields, names in lower case.
     body
-        Its whole body. The length is the body's, however the client framed it.
+        Its body. The length is the body's, however the client framed it.
     """
     root = scope.get("root_path", "")
     path = scope["path"]

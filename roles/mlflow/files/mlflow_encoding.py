@@ -34,6 +34,22 @@ class EncodingRefusedError(Exception):
         return self.message
 
 
+def is_coded(headers: Headers) -> bool:
+    """Return whether the body of a request is to be decoded here."""
+    kind = next((value for name, value in headers if name == b"content-type"), b"")
+    return kind.lower().startswith(DECODED_TYPES) and bool(_codings(headers))
+
+
+def _codings(headers: Headers) -> list[bytes]:
+    """Return the codings in the order in which the client applied them."""
+    return [
+        coding.strip().lower()
+        for name, value in headers
+        if name == b"content-encoding"
+        for coding in value.split(b",")
+    ]
+
+
 def decode(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
     """Return the header fields and the body of a request without its content coding.
 
@@ -50,16 +66,7 @@ def decode(headers: Headers, body: bytes) -> tuple[Headers, bytes]:
         415 for an unknown coding, 400 for a body that is not what the coding says, 413 for one that
         is larger than `MOST_BYTES` when it is decoded. Source: RFC 9110, sections 8.4 and 15.5.16.
     """
-    codings = [
-        coding.strip().lower()
-        for name, value in headers
-        if name == b"content-encoding"
-        for coding in value.split(b",")
-    ]
-    kind = next((value for name, value in headers if name == b"content-type"), b"")
-    if not codings or not kind.lower().startswith(DECODED_TYPES):
-        return headers, body
-    for coding in reversed(codings):
+    for coding in reversed(_codings(headers)):
         body = _decode_one(coding, body)
     return [pair for pair in headers if pair[0] != b"content-encoding"], body
 

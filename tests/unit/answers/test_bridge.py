@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
+import http.client
 import json
 import socket
 import threading
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +30,7 @@ from mlflow.server.fastapi_app import create_fastapi_app
 from starlette.middleware.base import BaseHTTPMiddleware
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from starlette.types import Message
 
@@ -37,6 +40,9 @@ WITH_BODY = ("POST", "PUT", "PATCH", "DELETE")
 ECHOES = ("/api/echo", "/api/echo/x")
 BODY = {"text": "x" * 5000, "number": 1}
 CALLS: list[str] = []
+# How many bytes of an upload have been read; -1 when it is complete.
+UPLOADED: dict[str, int] = {}
+READERS = ThreadPoolExecutor(2)
 
 
 class Endless:
@@ -54,6 +60,41 @@ class Endless:
 
 
 ENDLESS = Endless()
+
+
+def _add_views_of_bodies(flask: Flask) -> None:
+    """Add views that tell what they got, and one whose answer has no end."""
+
+    @flask.route("/api/echo", methods=["GET", *WITH_BODY])
+    @flask.route("/api/echo/<name>", methods=["GET", *WITH_BODY])
+    def echo(name: str = "") -> dict[str, Any]:
+        CALLS.append(request.path)
+        return {
+            "name": name,
+            "path": request.path,
+            "query": request.args.to_dict(),
+            "cookies": request.cookies.to_dict(),
+            "headers": dict(request.headers),
+            "json": request.get_json(force=True, silent=True),
+            "length": request.content_length,
+        }
+
+    @flask.route("/api/upload", methods=["PUT"])
+    @flask.route("/api/upload/<name>", methods=["PUT"])
+    def upload(name: str = "") -> dict[str, Any]:
+        digest, size = hashlib.sha256(), 0
+        stream = request.stream
+        # As boto3 does it, in a thread of its own.
+        while piece := READERS.submit(stream.read, 65536).result():
+            digest.update(piece)
+            size += len(piece)
+            UPLOADED[name] = size
+        UPLOADED[name] = -1
+        return {"size": size, "digest": digest.hexdigest(), "length": request.content_length}
+
+    @flask.route("/api/endless")
+    def endless() -> Response:
+        return Response(ENDLESS)
 
 
 def flask_application() -> Flask:
@@ -91,24 +132,7 @@ def flask_application() -> Flask:
     def hidden() -> str:
         return "Flask"
 
-    @flask.route("/api/echo", methods=["GET", *WITH_BODY])
-    @flask.route("/api/echo/<name>", methods=["GET", *WITH_BODY])
-    def echo(name: str = "") -> dict[str, Any]:
-        CALLS.append(request.path)
-        return {
-            "name": name,
-            "path": request.path,
-            "query": request.args.to_dict(),
-            "cookies": request.cookies.to_dict(),
-            "headers": dict(request.headers),
-            "json": request.get_json(force=True, silent=True),
-            "length": request.content_length,
-        }
-
-    @flask.route("/api/endless")
-    def endless() -> Response:
-        return Response(ENDLESS)
-
+    _add_views_of_bodies(flask)
     return flask
 
 
@@ -188,6 +212,46 @@ def test_body_without_length_equals_body_with_length(
         answer["headers"].pop("Content-Length", None)
     assert "Transfer-Encoding" not in without["headers"]
     assert without == with_length
+
+
+@pytest.mark.parametrize("path", ["/api/upload", "/api/upload/x"])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_long_body_is_read_while_it_comes(client: Client, framing: str, path: str) -> None:
+    name = path.removeprefix("/api/upload").strip("/")
+    content = bytes(range(256)) * (LONG // 64)
+    UPLOADED.pop(name, None)
+
+    def body() -> Iterator[bytes]:
+        yield content[:-1]
+        wait_until(lambda: UPLOADED.get(name, 0) > LONG)
+        yield content[-1:]
+
+    length = {"Content-Length": str(len(content))} if framing == "length" else {}
+    host = client.url.removeprefix("http://")
+    connection = http.client.HTTPConnection(host, timeout=10)
+    # Without a length it sends chunks.
+    connection.request("PUT", path, body=body(), headers=length)
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    assert answer["digest"] == hashlib.sha256(content).hexdigest()
+    assert answer["length"] == (len(content) if length else None)
+
+
+def test_long_body_that_breaks_off_is_never_complete(client: Client) -> None:
+    UPLOADED.clear()
+    head = f"PUT /api/upload/y HTTP/1.1\r\nHost: x\r\nContent-Length: {4 * LONG}\r\n\r\n"
+    speak(client, head.encode() + bytes(2 * LONG), ends=False)
+    wait_until(lambda: UPLOADED.get("y", 0) >= LONG)
+    time.sleep(0.3)
+    assert UPLOADED["y"] > 0
+    assert client.ask("GET", "/api/short").status_code == 201
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("path", ECHOES)
