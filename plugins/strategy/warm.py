@@ -16,10 +16,12 @@ from typing import Any
 from ansible.plugins.strategy.linear import StrategyModule as Linear
 
 try:
-    import ansible_mitogen.loaders  # noqa: F401 -- Mitogen wants to see Ansible before its strategy
+    import ansible_mitogen.loaders  # noqa: F401 -- Mitogen requires to be imported before its strategy
     from ansible_mitogen.strategy import StrategyMixin
+
+    _BASES: tuple[type, ...] = (StrategyMixin, Linear)
 except ImportError:  # An Ansible that is not the project's: the same, but slower.
-    StrategyMixin = object
+    _BASES = (Linear,)
 
 DOCUMENTATION = """
 name: warm
@@ -34,8 +36,8 @@ description:
 _PR_SET_PDEATHSIG = 1
 
 
-class StrategyModule(StrategyMixin, Linear):
-    """Linear, with Mitogen underneath."""
+class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed bases
+    """Linear, with Mitogen underneath where it is installed."""
 
     _workers_are_bound = False
 

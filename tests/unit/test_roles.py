@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.amazon.aws.plugins.modules import cloudwatchlogs_log_group
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
@@ -41,6 +45,24 @@ def test_public_variables_carry_the_name_of_their_role(role: Path) -> None:
     names = [name for spec in specs.values() for name in (spec.get("options") or {})]
 
     assert [name for name in names if not name.startswith(f"{role.name}_")] == []
+
+
+def test_days_of_retention_are_those_of_the_module() -> None:
+    # The module deletes the log group before it refuses a number.
+    source = inspect.getsource(cloudwatchlogs_log_group)
+    [permitted] = re.findall(r"permited_values = (\[[^]]*\])", source)
+    offered = {
+        (role.name, name): option["choices"]
+        for role in ROLES
+        for spec in yaml.safe_load((role / "meta/argument_specs.yml").read_text())[
+            "argument_specs"
+        ].values()
+        for name, option in (spec.get("options") or {}).items()
+        if name.endswith("_log_days")
+    }
+
+    assert len(offered) == 2
+    assert offered == dict.fromkeys(offered, json.loads(permitted))
 
 
 def test_documentation_of_variables_is_up_to_date() -> None:

@@ -1,0 +1,49 @@
+"""Playbooks run with Mitogen and without it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import BIN, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAYBOOK = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Run a module
+      ansible.builtin.ping:
+"""
+
+
+@pytest.mark.parametrize("mitogen", ["installed", "missing"])
+def test_strategy_without_mitogen_is_linear(tmp_path: Path, mitogen: str) -> None:
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(PLAYBOOK)
+    environment = dict(os.environ)
+    if mitogen == "missing":
+        package = tmp_path / "path/ansible_mitogen/__init__.py"
+        package.parent.mkdir(parents=True)
+        package.write_text("raise ImportError('not installed')\n")
+        environment["PYTHONPATH"] = str(tmp_path / "path")
+    done = subprocess.run(
+        [
+            *(BIN / "ansible-playbook", "--inventory=localhost,", "--connection=local"),
+            f"--extra-vars=ansible_python_interpreter={sys.executable}",
+            playbook,
+        ],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok=1 " in done.stdout
