@@ -36,6 +36,7 @@ class Settings:
     base_image: str | None = None
     rds_seconds: float = 0.0
     ec2_seconds: float = 0.0
+    lambda_interface_seconds: float = 2.0
     region: str = "us-east-1"
     account: str = "123456789012"
 
@@ -54,6 +55,7 @@ class Settings:
             base_image=os.environ.get("LOCAL_AWS_BASE_IMAGE") or None,
             rds_seconds=_seconds("LOCAL_AWS_RDS_SECONDS"),
             ec2_seconds=_seconds("LOCAL_AWS_EC2_SECONDS"),
+            lambda_interface_seconds=_seconds("LOCAL_AWS_LAMBDA_INTERFACE_SECONDS", "2"),
         )
 
     @property
@@ -131,8 +133,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _seconds(name: str) -> float:
-    text = os.environ.get(name) or "0"
+def _seconds(name: str, default: str = "0") -> float:
+    text = os.environ.get(name) or default
     try:
         value = float(text)
     except ValueError:

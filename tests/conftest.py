@@ -53,6 +53,10 @@ class LocalAws:
     directory: Path
     port: int
     variables: dict[str, Any] = field(default_factory=dict)
+    # Interfaces of a function outlive it for longer than a run takes from it to the roles.
+    settings: dict[str, str] = field(
+        default_factory=lambda: {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "30"}
+    )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,11 +66,13 @@ class LocalAws:
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "LOCAL_AWS_DIR": str(self.directory),
             "LOCAL_AWS_PORT": str(self.port),
+            **self.settings,
         }
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of local AWS's own."""
-        root = [] if os.geteuid() == 0 else ["sudo", "--preserve-env=LOCAL_AWS_DIR,LOCAL_AWS_PORT"]
+        passed = ",".join(("LOCAL_AWS_DIR", "LOCAL_AWS_PORT", *self.settings))
+        root = [] if os.geteuid() == 0 else ["sudo", f"--preserve-env={passed}"]
         return subprocess.run(
             [*root, sys.executable, "-m", "local_aws", *arguments],
             cwd=ROOT,

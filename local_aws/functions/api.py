@@ -6,6 +6,7 @@ that, what careful clients notice:
 - a function that could not run here (runtime, architecture, a broken zip) is refused at once;
 - the VPC of a function is the one of its subnets (moto: ``vpc-123abc``);
 - UpdateFunctionCode and UpdateFunctionConfiguration change everything that they are told to;
+- a function in a VPC has network interfaces there, which outlive it;
 - events larger than 6 MB, and more at once than reserved, are refused;
 - an event of type ``Event`` is answered before the function has run.
 """
@@ -26,6 +27,7 @@ from moto.ec2.models import ec2_backends
 
 from local_aws.errors import LocalAwsError
 from local_aws.functions import code
+from local_aws.functions.interfaces import Interfaces
 from local_aws.functions.pools import Functions, ThrottledError, check_runtime
 from local_aws.patching import replace
 
@@ -67,9 +69,10 @@ class _ServiceError(LambdaClientError):
 def apply(settings: Settings, podman: Podman) -> Functions:
     """Put real instances behind moto's functions."""
     functions = Functions(settings, podman)
+    interfaces = Interfaces(settings)
     _patch_invocation(functions)
-    _patch_creation(functions)
-    _patch_updates(functions)
+    _patch_creation(functions, interfaces)
+    _patch_updates(functions, interfaces)
     _patch_description()
     return functions
 
@@ -117,7 +120,7 @@ def _patch_invocation(functions: Functions) -> None:
     replace(LambdaFunction, "_invoke_lambda", invoke_for_a_service)
 
 
-def _patch_creation(functions: Functions) -> None:
+def _patch_creation(functions: Functions, interfaces: Interfaces) -> None:
     create = LambdaBackend.create_function
     delete = LambdaBackend.delete_function
 
@@ -134,20 +137,22 @@ def _patch_creation(functions: Functions) -> None:
         except BaseException:
             delete(self, function.function_name)
             raise
+        interfaces.update(function)
         return function
 
     def delete_function(
         self: LambdaBackend, function_name: str, qualifier: str | None = None
     ) -> None:
-        name = self.get_function(function_name, qualifier).function_name
+        function = self.get_function(function_name, qualifier)
         delete(self, function_name, qualifier)
-        functions.retire(name, wait=True)
+        functions.retire(function.function_name, wait=True)
+        interfaces.update(function)
 
     replace(LambdaBackend, "create_function", create_function)
     replace(LambdaBackend, "delete_function", delete_function)
 
 
-def _patch_updates(functions: Functions) -> None:
+def _patch_updates(functions: Functions, interfaces: Interfaces) -> None:
     update_code = LambdaFunction.update_function_code
     update_configuration = LambdaFunction.update_configuration
 
@@ -177,6 +182,7 @@ def _patch_updates(functions: Functions) -> None:
             self.kms_key_arn = config_updates["KMSKeyArn"]
         update_configuration(self, config_updates)
         functions.retire(self.function_name, wait=False)
+        interfaces.update(self)
         return self.get_configuration()
 
     replace(LambdaFunction, "update_function_code", update_function_code)

@@ -24,7 +24,8 @@ NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """A running local AWS."""
-    yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port()))
+    settings = {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "2"}
+    yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port(), settings=settings))
 
 
 def free_port() -> int:
