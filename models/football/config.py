@@ -114,10 +114,6 @@ def load(path: Path) -> Config:
     BadInputError
         If the file cannot be read or is no config; names the file, each field, and the cure.
     """
-    if path.is_dir() or not path.exists():
-        raise BadInputError(
-            f"{path} is not a file. Give the path of a config, such as models/configs/poisson.json"
-        )
     _, text = textfile.read(path)
     return check(strictjson.loads(text, str(path)), str(path))
 

@@ -125,7 +125,7 @@ def test_place_of_a_typing_error_is_told(tmp_path: Path) -> None:
 
 
 def test_missing_config_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="is not a file"):
+    with pytest.raises(BadInputError, match="cannot be read: No such file"):
         configs.load(tmp_path / "none.json")
 
 

@@ -216,10 +216,10 @@ def start(config: Path, directory: Path, **environment: str) -> subprocess.Compl
     ("uri", "complaint"),
     [
         ("", "MLFLOW_TRACKING_URI is not set"),
-        ("sqlite:///mlflow.db", "no http"),
+        ("sqlite:///mlflow.db", "must be an http"),
         ("http://", "MLFLOW_TRACKING_URI"),
         ("http://127.0.0.1:1", "cannot be reached"),
-        ("http://no-such-host.invalid", "cannot be reached"),
+        ("http://no-such-host.invalid", "cannot be resolved"),
     ],
 )
 def test_missing_server_is_one_line_with_the_cure(tmp_path: Path, uri: str, complaint: str) -> None:
@@ -248,7 +248,7 @@ def test_certificate_that_is_not_there_is_told(tmp_path: Path) -> None:
     )
 
     assert done.returncode == train.BAD_INPUT
-    assert re.fullmatch(r"error: .*'none\.pem', which is no file.*\n", done.stderr)
+    assert re.fullmatch(r"error: .*none\.pem.*cannot be read.*\n", done.stderr)
 
 
 def test_anything_else_than_a_tracking_server_is_told(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_anything_else_than_a_tracking_server_is_told(tmp_path: Path) -> None:
             other.terminate()
 
     assert done.returncode == train.BAD_INPUT
-    assert "no tracking server of MLflow" in done.stderr
+    assert "is not a tracking server of MLflow" in done.stderr
 
 
 def test_script_runs_from_anywhere(server: TrackingServer, tmp_path: Path) -> None:
