@@ -35,7 +35,8 @@ def _visible(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_visible)]
-Scalar = str | int | FiniteFloat | bool | None
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+Scalar = str | Whole | FiniteFloat | bool | None
 
 
 class _Strict(BaseModel):
@@ -87,7 +88,7 @@ class Config(_Strict):
     )
     dataset: Dataset = Field(description="an object with file_path, features and targets")
     training: Training = Field(description="an object with test_size and random_state")
-    tags: dict[Text, str | int | FiniteFloat | bool] = Field(
+    tags: dict[Text, str | Whole | FiniteFloat | bool] = Field(
         default_factory=dict, description="an object with texts or numbers by their names"
     )
 

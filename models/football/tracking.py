@@ -37,7 +37,7 @@ _TRANSIENT = {
 # What the server's database, or its storage, says when it is away.
 _LOST_CONNECTION = re.compile("OperationalError|InterfaceError|connect|timed? ?out", re.IGNORECASE)
 _NO_ANSWER = "API request to http"
-_STATUS = re.compile(r"failed with error code (\d{3}) != ")
+_STATUS = re.compile(r"failed with error code (\d{3}) != \d+\. Response body: '(.*)'", re.DOTALL)
 
 T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
@@ -130,7 +130,11 @@ def reason(error: BaseException) -> str:
     if text.startswith(_NO_ANSWER):
         return f"no answer from the tracking server ({innermost(error)})"
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        text = f"{error.response.status_code} {error.response.reason}: {error.response.text}"
+        text = f"error code {error.response.status_code}: {error.response.text}"
+    elif said := _STATUS.search(text):
+        text = f"error code {said[1]}: {said[2]}"
+    if f"error code {HTTPStatus.UNAUTHORIZED.value}:" in text:
+        text = "the login is refused: the password was changed, say. Source mlflow.env again"
     return one_line(re.split(r"\[SQL:|\(Background on this error", text)[0]) or type(error).__name__
 
 

@@ -142,6 +142,44 @@ def test_table_of_ones_own_beside_the_config_is_taken(
 
 
 @pytest.mark.usefixtures("tracking")
+def test_table_with_decimal_commas_logs_nothing(
+    capsys: pytest.CaptureFixture[str],
+    configure: Callable[[dict[str, Any]], Path],
+) -> None:
+    before, path = len(runs()), configure({})
+    header = "rating_local,rating_visitante,goles_local,goles_visitante,equipo\n"
+    path.with_name("partidos.csv").write_text(header + "1450,5,1300,2,2,E7\n" * 20)
+
+    assert train.main([str(path)]) == train.BAD_INPUT
+
+    table = re.escape(str(path.with_name("partidos.csv")))
+    assert re.fullmatch(rf"error: {table}, line 2: 6 fields, .*\n", capsys.readouterr().err)
+    assert len(runs()) == before
+
+
+@pytest.mark.usefixtures("tracking")
+def test_many_columns_and_tags_are_logged(
+    capsys: pytest.CaptureFixture[str],
+    content: dict[str, Any],
+    configure: Callable[[dict[str, Any]], Path],
+) -> None:
+    names = [f"a long name of column {number:03}" for number in range(300)]
+    tags = {f"tag {number}": "x" for number in range(150)} | {"nota": "ñ" * 8000}
+    dataset = content["dataset"] | {"features": names}
+    path = configure({"dataset": dataset, "tags": tags, "run_name": "ñ" * 250})
+    lines = [",".join([*(str(n * m % 7) for m in range(300)), "1", "2"]) for n in range(20)]
+    header = ",".join([*names, "goles_local", "goles_visitante"])
+    path.with_name("partidos.csv").write_text("\n".join([header, *lines]))
+
+    assert train.main([str(path), "--no-register"]) == 0
+
+    run = find(printed_run(capsys)[0])
+    assert run.data.tags.items() >= tags.items()
+    described = "300 columns, listed in the artifact config.json"
+    assert run.data.params["dataset.features"] == described
+
+
+@pytest.mark.usefixtures("tracking")
 def test_training_that_breaks_leaves_a_failed_run_with_the_reason(
     capsys: pytest.CaptureFixture[str],
     configure: Callable[[dict[str, Any]], Path],
