@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from football import grid
 from football.errors import BadInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 BAD_INPUT = 2
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -22,7 +26,7 @@ def main() -> int:
     parser.add_argument(
         "--output", type=Path, default=CONFIGS / "grid", help="directory (default: %(default)s)"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     try:
         paths = grid.write(grid.load(options.grid), options.output)
     except BadInputError as error:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
+import math
 import os
 import sys
 from functools import partial
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from football import tracking
-from football.errors import BadInputError
+from football import numbers, tracking
+from football.connection import check_server
+from football.errors import BadInputError, one_line, shown
 from football.kinds import KINDS, named
 from football.naming import CHAMPION, SIDES, registered
 
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 _TARGETS = ("goles_local", "goles_visitante")
+_NO_CHAMPION = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
+# Beyond it the table of probabilities would fill the memory.
+_MOST_GOALS = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         names = _names(options.model, options.targets)
         match = _read_match(options.features)
-        tracking.check_server(os.environ)
+        check_server(os.environ)
+        tracking.patience(os.environ)
         tracking.settle()
         found = _predict(names, match)
     except BadInputError as error:
@@ -64,21 +72,41 @@ def _names(model: str, targets: Sequence[str]) -> list[str]:
     """Return the names of the registered models, the host's first."""
     kind = named(model)
     if kind is None:
-        raise BadInputError(f"{model} is no kind of a model: take one of {', '.join(KINDS)}")
+        raise BadInputError(
+            f"KIND: {shown(model)} is not a kind of model. Write one of {', '.join(KINDS)}"
+        )
     return [registered(kind, target) for target in targets]
 
 
 def _read_match(features: list[str]) -> dict[str, float]:
-    match = {}
+    match: dict[str, float] = {}
     for feature in features:
-        name, equals, text = feature.partition("=")
+        name, equals, text = (part.strip() for part in feature.partition("="))
+        if not name or not equals:
+            raise BadInputError(
+                f"{shown(feature)} is not a feature. Write a name and a number, such as "
+                "rating_local=1700"
+            )
+        if name in match:
+            raise BadInputError(f"duplicate feature {shown(name)}. Remove one")
         try:
-            match[name] = float(text)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise BadInputError(f"{feature!r}: give a name and a number, such as rating_local=1700")
+            match[name] = numbers.read(text)
+        except ValueError as error:
+            raise BadInputError(f"{one_line(name)} is {shown(text)}: {error}") from None
     return match
+
+
+def _check_names(name: str, wanted: list[str], given: dict[str, float]) -> None:
+    """See that the match has what the model was trained with, and nothing else."""
+    unknown = [feature for feature in given if feature not in wanted]
+    missing = [feature for feature in wanted if feature not in given]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], missing or wanted, 1) or wanted
+        raise BadInputError(
+            f"{shown(unknown[0])} is not a feature of {name}: did you mean {', '.join(near)}?"
+        )
+    if missing:
+        raise BadInputError(f"{name} also requires {', '.join(missing)}. Add NAME=NUMBER for each")
 
 
 def _predict(names: list[str], match: dict[str, float]) -> dict[str, Any]:
@@ -94,19 +122,29 @@ def _predict(names: list[str], match: dict[str, float]) -> dict[str, Any]:
     for name in names:
         try:
             version = tracking.patiently(partial(client.get_model_version_by_alias, name, CHAMPION))
+            # What is loaded was pickled: predict with models of people you trust alone.
+            model = mlflow.sklearn.load_model(f"models:/{name}@{CHAMPION}")
         except MlflowException as error:
+            if error.error_code in _NO_CHAMPION:
+                raise BadInputError(
+                    f"{name} has no champion ({error.error_code}). Train one with "
+                    "run_experiments.py"
+                ) from None
+            raise BadInputError(f"{name} cannot be loaded: {tracking.reason(error)}") from None
+        except (OSError, ImportError, UnpicklingError) as error:
+            raise BadInputError(f"{name} cannot be loaded: {tracking.reason(error)}") from None
+        wanted = [str(feature) for feature in model.feature_names_in_]
+        _check_names(name, wanted, match)
+        with np.errstate(over="ignore"):
+            predicted = float(model.predict(pd.DataFrame([match])[wanted])[0])
+        if not math.isfinite(predicted):
             raise BadInputError(
-                f"there is no champion of {name} ({error.error_code}): run_experiments.py makes one"
-            ) from None
-        # What is loaded was pickled: predict with models of people you trust alone.
-        model = mlflow.sklearn.load_model(f"models:/{name}@{CHAMPION}")
-        wanted = list(model.feature_names_in_)
-        if set(wanted) != set(match):
-            raise BadInputError(f"{name} needs {', '.join(wanted)}, and nothing else: give these")
+                f"{name} predicts {predicted}. Give values like those that it was trained with"
+            )
         # Less than no goals is nothing that a linear model knows to avoid.
-        goals.append(max(0.0, float(model.predict(pd.DataFrame([match])[wanted])[0])))
+        goals.append(max(0.0, predicted))
         versions[name] = str(version.version)
-    likely = outcomes(np.clip(np.array([goals]), 1e-9, None))[0]
+    likely = outcomes(np.clip(np.array([goals]), 1e-9, _MOST_GOALS))[0]
     return {
         "models": versions,
         "goals": dict(zip(SIDES, goals, strict=True)),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from football import tracking
+from football.connection import check_server
 from football.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        tracking.check_server(os.environ)
+        check_server(os.environ)
+        tracking.patience(os.environ)
         tracking.settle()
         from football import reporting  # noqa: PLC0415 -- takes seconds
 

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from football import crew, worker
-from football.errors import BadInputError
-from football.kinds import named
+from football.connection import check_server
+from football.errors import BadInputError, TrainingError, one_line
+from football.kinds import KINDS, named
 from football.naming import METRICS, registered
 from football.preparation import MODELS, Prepared, origin, prepare_all
 from football.task import Task
-from football.tracking import PATIENCE, check_server
+from football.tracking import PATIENCE, patience
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -196,7 +197,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except crew.CrewLostError as error:
-        print(f"error: the processes that work do not stay alive: {error}", file=sys.stderr)
+        print(f"error: worker processes keep dying: {error}", file=sys.stderr)
+        return SOME_FAILED
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
         return SOME_FAILED
     except KeyboardInterrupt:
         print("interrupted; a run may be left RUNNING", file=sys.stderr)
@@ -207,11 +211,14 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     """Check all of it, run it, and tell how it went."""
     started = time.monotonic()
     prepared = prepare_all(_choose(options), options.data_dir)
-    check_server(os.environ)
     if options.patience is not None:
-        os.environ[PATIENCE] = str(options.patience)
+        os.environ[PATIENCE] = str(patience({PATIENCE: str(options.patience)}))
+    patience(os.environ)
+    check_server(os.environ)
     titles: list[Title] = []
-    with crew.gather(options.jobs, options.scheduler, options.security) as team:
+    refused = ""
+    # More processes than experiments would have nothing to do.
+    with crew.gather(min(options.jobs, len(prepared)), options.scheduler, options.security) as team:
         session = Session(prepared, team)
         signal.signal(signal.SIGINT, session.interrupt)
         signal.signal(signal.SIGTERM, session.interrupt)
@@ -223,11 +230,17 @@ def _run(options: argparse.Namespace, console: Console) -> int:
             with _progress(console) as progress:
                 session.run(progress, origin(), register=options.register)
             if options.register and not session.interrupted:
-                titles = session.crown(options.metric)
+                try:
+                    titles = session.crown(options.metric)
+                except TrainingError as error:
+                    refused = str(error)
     _show(session.lines, titles, options.metric, time.monotonic() - started)
     if session.interrupted:
         print("interrupted: call it again to do the rest", file=sys.stderr)
         return INTERRUPTED
+    if refused:
+        print(f"error: {refused}", file=sys.stderr)
+        return SOME_FAILED
     fine = {"FINISHED", DONE} | ({worker.NOT_RUN} if options.dry_run else set())
     return 0 if all(line.status in fine for line in session.lines) else SOME_FAILED
 
@@ -294,18 +307,26 @@ def _choose(options: argparse.Namespace) -> list[Path]:
     if options.model:
         kinds = {named(name) for name in options.model}
         if None in kinds:
-            raise BadInputError(f"--model: {' '.join(options.model)}: there is no such kind")
+            raise BadInputError(
+                f"--model: {one_line(' '.join(options.model))}: no such kind of model. Give one of "
+                f"{', '.join(KINDS)}"
+            )
         # A config that cannot be read has no kind; it is read again, and told of, later.
         paths = [path for path in paths if _kind(path) in kinds]
     if not paths:
         raise BadInputError(
-            "no config is like that: see models/configs/grid, or make some with generate_configs.py"
+            "no config matches. See models/configs/grid, or write some with generate_configs.py"
         )
     return paths
 
 
 def _expand(place: Path) -> Iterator[Path]:
-    if place.is_dir():
+    try:
+        directory = place.is_dir()
+    except (OSError, ValueError):
+        # Too long a name, say; reading it says so.
+        directory = False
+    if directory:
         yield from sorted(place.rglob("*.json"))
     else:
         yield place

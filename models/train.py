@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from football import worker
+from football.connection import check_server
 from football.errors import BadInputError, TrainingError
 from football.naming import METRICS, SIDES, registered
 from football.preparation import origin, prepare
 from football.task import Task
-from football.tracking import check_server
+from football.tracking import patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(options: argparse.Namespace) -> None:
     """Check the cheap things first, then train."""
     prepared = prepare(options.config, options.data_dir)
+    patience(os.environ)
     check_server(os.environ)
     uri = os.environ["MLFLOW_TRACKING_URI"]
     if complaints := worker.check([(prepared.name, prepared.config)], uri):
@@ -84,7 +86,7 @@ def _train(options: argparse.Namespace) -> None:
     if not outcome.run_id:
         if outcome.reason == worker.INTERRUPTED:
             raise KeyboardInterrupt
-        raise BadInputError(f"the tracking server does not take the run: {outcome.reason}")
+        raise BadInputError(f"the tracking server refuses the run: {outcome.reason}")
     if outcome.status == "KILLED":
         raise KeyboardInterrupt
     if outcome.status != "FINISHED":

@@ -1,12 +1,11 @@
 """The table that an experiment learns from.
 
-It is read with Python's own means, so that a broken one is told at once: importing pandas takes
+It is read with Python's own means, so that a broken one is refused at once: importing pandas takes
 longer than reading a league.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
 import hashlib
 import math
@@ -14,13 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from football import csvtable, numbers, textfile
 from football import law as laws
-from football.errors import BadInputError
+from football.errors import BadInputError, one_line, quoted, shown, why
+from football.naming import normalized
 
 if TYPE_CHECKING:
     from football.config import Config, Training
+    from football.csvtable import CsvTable
 
 _FEWEST_TO_LEARN_FROM = 2
+MOST_GOALS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +67,38 @@ def locate(
     BadInputError
         If the file is in none of these places, or the path leads out of them.
     """
-    field = f"{config_path}: dataset.file_path is {file_path!r}"
+    field = f"{config_path}: dataset.file_path is {shown(file_path)}"
     wanted = Path(file_path)
-    if data_directory is not None:
-        root = data_directory.resolve()
-        if not root.is_dir():
-            raise BadInputError(f"--data-dir: {data_directory} is no directory: name one that is")
-        if not (root / wanted).resolve().is_relative_to(root):
+    try:
+        if data_directory is not None:
+            root = data_directory.resolve()
+            if not root.is_dir():
+                raise BadInputError(
+                    f"--data-dir: {data_directory} is not a directory. Give one that exists"
+                )
+            if not (root / wanted).resolve().is_relative_to(root):
+                raise BadInputError(
+                    f"{field}, which is outside {root}. Give --data-dir the directory of the table"
+                )
+            places = [root]
+        elif wanted.is_absolute() or ".." in wanted.parts:
             raise BadInputError(
-                f"{field}, which lies outside {root}: give --data-dir the directory it lies in"
+                f"{field}: a path that is absolute or holds .. needs the option --data-dir with "
+                "the directory of the table"
             )
-        places = [root]
-    elif wanted.is_absolute() or ".." in wanted.parts:
+        else:
+            places = [Path.cwd(), config_path.resolve().parent, project_data]
+        for place in places:
+            if (place / wanted).is_file():
+                return place / wanted
+    except (OSError, RuntimeError, ValueError) as error:
+        # Too long, not permitted, a loop of links, a NUL.
         raise BadInputError(
-            f"{field}: a path that is absolute or holds .. needs the option --data-dir with the "
-            "directory it lies in"
-        )
-    else:
-        places = [Path.cwd(), config_path.resolve().parent, project_data]
-    for place in places:
-        if (place / wanted).is_file():
-            return place / wanted
+            f"{field}, which is not a usable path: {why(error)}. Correct it"
+        ) from None
     looked = ", ".join(dict.fromkeys(str(place) for place in places))
     raise BadInputError(
-        f"{field}, but there is no such file in {looked}: put it there or correct the path"
+        f"{field}, but there is no such file in {looked}. Copy it there or correct the path"
     )
 
 
@@ -97,7 +108,7 @@ def load(path: Path, config: Config, config_path: Path) -> Table:
     Parameters
     ----------
     path
-        A CSV file with a header, in UTF-8.
+        A CSV file with a header, separated by commas, semicolons, tabs or bars.
     config
         What is wanted of it.
     config_path
@@ -106,78 +117,78 @@ def load(path: Path, config: Config, config_path: Path) -> Table:
     Raises
     ------
     BadInputError
-        If the file is no such table, lacks a column or a number, or is too small to be split.
+        If the file is not such a table, lacks a column or a number, or is too small to be split;
+        names the file, the line and the cure.
     """
     dataset = config.dataset
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8-sig")
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise BadInputError(f"{path} is not in UTF-8 ({error.reason}): convert it") from None
+    content, text = textfile.read(path)
     table = Table(
         {name: [] for name in dataset.features},
         {name: [] for name in dataset.targets},
         hashlib.sha256(content).hexdigest(),
     )
+    source = csvtable.parse(
+        text, str(path), [normalized(name) for name in (*dataset.features, *dataset.targets)]
+    )
+    places = _places(source, config, config_path)
     law = laws.read(path, table.sha256) if tuple(dataset.targets) == laws.TARGETS else None
+    if law and not set(laws.RATINGS) <= set(source.columns):
+        law = None
     means: list[tuple[float, float]] = []
-    rows = csv.DictReader(text.splitlines(keepends=True), strict=True)
-    try:
-        header = list(rows.fieldnames or [])
-        _check_columns(header, config, path, config_path)
-        for row in rows:
-            place = f"{path}, line {rows.line_num}"
-            for name, numbers in table.features.items():
-                numbers.append(_number(row[name], f"{place}: {name}"))
-            for name, goals in table.goals.items():
-                goals.append(_goals(row[name], f"{place}: {name}"))
-            if law:
-                host, guest = (_number(row.get(name), f"{place}: {name}") for name in laws.RATINGS)
-                means.append(law.means(host, guest))
-    except csv.Error as error:
-        raise BadInputError(f"{path} is no CSV: {error} in line {rows.line_num}") from None
+    for line, fields in source.rows():
+        where = f"{path}, line {line}"
+        for name, numbers_of in table.features.items():
+            numbers_of.append(_number(fields[places[name]], f"{where}: {name}"))
+        for name, goals in table.goals.items():
+            goals.append(_goals(fields[places[name]], f"{where}: {name}"))
+        if law:
+            host, guest = (
+                _number(fields[source.columns.index(name)], f"{where}: {name}")
+                for name in laws.RATINGS
+            )
+            means.append(law.means(host, guest))
     _check_size(len(table), config.training, path)
     return replace(table, means=means) if law else table
 
 
-def _check_columns(header: list[str], config: Config, path: Path, config_path: Path) -> None:
-    """See that the table has the columns that the config names, once each."""
-    dataset = config.dataset
+def _places(source: CsvTable, config: Config, config_path: Path) -> dict[str, int]:
+    """Return where the columns are that the config names; see that each is there once."""
+    dataset, columns = config.dataset, source.columns
+    folded = [column.casefold() for column in columns]
+    places = {}
     for field, names in [("features", dataset.features), ("targets", dataset.targets)]:
-        for name in names:
-            if header.count(name) > 1:
-                raise BadInputError(f"{path} has two columns {name!r}: rename one")
-            if name not in header:
-                near = difflib.get_close_matches(name, header, 1) or header or ["(none)"]
+        for given in names:
+            name = normalized(given)
+            if name not in columns:
+                near = difflib.get_close_matches(name, columns, 1) or columns
                 raise BadInputError(
-                    f"{config_path}: dataset.{field} names {name!r}, which is no column of {path}: "
-                    f"did you mean {' or '.join(near)}?"
+                    f"{config_path}: dataset.{field} names {shown(given)}, which is not a column "
+                    f"of {source.name}, line {source.line}: did you mean "
+                    f"{one_line(' or '.join(near))}?"
                 )
+            if folded.count(name.casefold()) > 1:
+                raise BadInputError(
+                    f"{source.name}, line {source.line}: duplicate column {shown(name)}. Rename one"
+                )
+            places[given] = columns.index(name)
+    return places
 
 
-def _number(text: str | None, place: str) -> float:
-    """Read a finite number."""
+def _number(text: str, where: str) -> float:
+    """Read a number of a field."""
     try:
-        number = float(text or "")
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise BadInputError(
-            f"{place} is {text or ''!r}, but a number is needed: fill it in, delete the line, or "
-            "name columns that hold numbers"
-        )
-    return number
+        return numbers.read(text)
+    except ValueError as error:
+        raise BadInputError(f"{where} is {quoted(text)}: {error}") from None
 
 
-def _goals(text: str | None, place: str) -> int:
+def _goals(text: str, where: str) -> int:
     """Read a number of goals."""
-    number = _number(text, place)
-    if number < 0 or not number.is_integer():
+    number = _number(text, where)
+    if not number.is_integer() or not 0 <= number <= MOST_GOALS:
         raise BadInputError(
-            f"{place} is {text!r}, but goals are whole numbers from 0: correct it, delete the "
-            "line, or name another target"
+            f"{where} is {quoted(text)}: goals are whole numbers from 0 to {MOST_GOALS}. Correct "
+            "it, delete the line, or name another target"
         )
     return int(number)
 
@@ -188,5 +199,5 @@ def _check_size(matches: int, training: Training, path: Path) -> None:
     if left < _FEWEST_TO_LEARN_FROM:
         raise BadInputError(
             f"{path} has {matches} matches, of which training.test_size {training.test_size} "
-            f"leaves {left} to learn from: give more matches or a smaller test_size"
+            f"leaves {left} to learn from. Give more matches or a smaller test_size"
         )

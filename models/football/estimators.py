@@ -6,7 +6,7 @@ import difflib
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from football.errors import BadInputError
+from football.errors import BadInputError, one_line, shown
 from football.kinds import KINDS, SCALERS
 
 if TYPE_CHECKING:
@@ -38,17 +38,25 @@ def make(config: Config, name: str) -> Any:
     scaler = parameters.pop(_SCALER, "standard" if kind.scaled else "none")
     if not isinstance(scaler, str) or scaler not in SCALERS:
         raise BadInputError(
-            f"{name}: parameters.{_SCALER} is {scaler!r}: it must be one of {', '.join(SCALERS)}"
+            f"{name}: parameters.{_SCALER} is {shown(scaler)}. It must be one of "
+            f"{', '.join(SCALERS)}"
         )
     estimator = getattr(importlib.import_module(kind.module), kind.estimator)()
     known = estimator.get_params()
-    for parameter in parameters:
+    for parameter, value in parameters.items():
         if parameter not in known:
             names = [*known, _SCALER]
             near = difflib.get_close_matches(parameter, names, 1) or sorted(names)
             raise BadInputError(
-                f"{name}: parameters.{parameter} is no parameter of {kind.estimator}: "
+                f"{name}: parameters.{one_line(parameter)} is not a parameter of {kind.estimator}: "
                 f"did you mean {' or '.join(near)}?"
+            )
+        # To Python true is the number 1, and scikit-learn takes it as one.
+        constraints = getattr(estimator, "_parameter_constraints", {}).get(parameter, ())
+        if isinstance(value, bool) and not {"boolean", "verbose"} & _texts(constraints):
+            raise BadInputError(
+                f"{name}: parameters.{parameter} is {shown(value)}, but {kind.estimator} does not "
+                "take true or false there. Write a number, a text or null"
             )
     if "random_state" in known:
         estimator.set_params(random_state=config.training.random_state)
@@ -56,10 +64,15 @@ def make(config: Config, name: str) -> Any:
     try:
         # What fit() does first; the alternative is to find out when the run has begun.
         estimator._validate_params()  # noqa: SLF001 -- there is no public way to check without fitting
-    except ValueError as error:
-        raise BadInputError(f"{name}: parameters: {error}") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInputError(f"{name}: parameters: {one_line(str(error))}") from None
     if (scaled := SCALERS[scaler]) is None:
         return estimator
     preprocessing = importlib.import_module("sklearn.preprocessing")
     pipeline = importlib.import_module("sklearn.pipeline")
     return pipeline.make_pipeline(getattr(preprocessing, scaled)(), estimator)
+
+
+def _texts(constraints: Any) -> set[str]:
+    """Return those of scikit-learn's constraints that are written as texts."""
+    return {one for one in constraints if isinstance(one, str)} if constraints else set()

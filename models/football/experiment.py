@@ -33,10 +33,11 @@ from mlflow.entities import (
 from mlflow.models import Model, infer_signature
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 from sklearn.model_selection import train_test_split
 from threadpoolctl import ThreadpoolController
 
-from football import estimators, interruption, plots, registry
+from football import estimators, interruption, limits, plots, registry, tracking
 from football.evaluation import errors, evaluate, irreducible
 from football.naming import SIDES, registered
 from football.task import Outcome
@@ -117,7 +118,8 @@ def run(task: Task) -> Outcome:
         interruption.caught()
         status, reason = "KILLED", "interrupted"
     except Exception as error:  # noqa: BLE001 -- whatever it was, the others go on
-        status, reason = "FAILED", f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+        reason = f"{type(error).__name__}: {tracking.reason(error)}"
+        status, reason = "FAILED", reason[:_LONGEST_REASON]
     with interruption.held():
         end(client, run_id, status, reason, _parameters(task.config))
     return outcome(status, reason)
@@ -208,10 +210,11 @@ def _parameters(config: Config) -> dict[str, str]:
         "training.test_size": config.training.test_size,
         "training.random_state": config.training.random_state,
     }
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in described.items()
-    }
+    texts = {name: limits.as_text(value) for name, value in described.items()}
+    if len(texts["dataset.features"]) > MAX_PARAM_VAL_LENGTH:
+        count = len(config.dataset.features)
+        texts["dataset.features"] = f"{count} columns, listed in the artifact config.json"
+    return texts
 
 
 def _log(client: MlflowClient, task: Task, run: Any, trained: Trained, directory: Path) -> None:

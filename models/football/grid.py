@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from football import config as configs
-from football.errors import BadInputError
+from football import strictyaml, textfile
+from football.errors import BadInputError, one_line, shown, why
 from football.kinds import KINDS, named
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LONGEST_NAME = 120
+_MOST_CONFIGS = 10_000
 
 
 class Grid(BaseModel):
@@ -60,40 +62,59 @@ def load(path: Path) -> dict[str, dict[str, Any]]:
     BadInputError
         If the file is no grid, or one of its configs would be none.
     """
+    _, text = textfile.read(path)
     try:
-        grid = Grid.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise BadInputError(f"{path} is no YAML: {error}") from None
+        grid = Grid.model_validate(strictyaml.load(text, str(path)))
     except ValidationError as error:
         lines = [
-            f"{path}: {'.'.join(map(str, one['loc'])) or 'the file'}: {one['msg']}; "
+            f"{path}: {shown('.'.join(map(str, one['loc'])))[1:-1] or 'the file'}: {one['msg']}. "
             "models/README.md shows a grid"
             for one in error.errors()
         ]
-        raise BadInputError("\n".join(lines)) from None
+        raise BadInputError("\n".join(dict.fromkeys(lines))) from None
     found: dict[str, dict[str, Any]] = {}
     for name, entries in grid.models.items():
         kind = named(name)
         if kind is None:
-            raise BadInputError(f"{path}: models.{name} is no kind: take one of {', '.join(KINDS)}")
+            raise BadInputError(
+                f"{path}: models.{one_line(name)} is not a kind of model. Write one of "
+                f"{', '.join(KINDS)}"
+            )
+        count = sum(math.prod(map(_choices, entry.values())) for entry in entries)
+        if len(found) + count > _MOST_CONFIGS:
+            raise BadInputError(
+                f"{path}: models.{one_line(name)} makes {count} configs: a grid may have at most "
+                f"{_MOST_CONFIGS}. Shorten its lists"
+            )
         for content in _expand(grid, kind, entries):
             if content["run_name"] in found:
-                raise BadInputError(f"{path}: models.{name} lists {content['parameters']} twice")
+                raise BadInputError(
+                    f"{path}: models.{one_line(name)} lists {shown(content['parameters'])} twice. "
+                    "Remove one"
+                )
             configs.check(content, f"{path}, {content['run_name']}")
             found[content["run_name"]] = content
     return found
 
 
 def write(found: dict[str, dict[str, Any]], directory: Path) -> list[Path]:
-    """Write each config as a file of its run's name."""
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, content in found.items():
-        path = directory / f"{name}.json"
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        paths.append(path)
+    """Write each config as a file of its run's name.
+
+    Raises
+    ------
+    BadInputError
+        If the directory cannot be written to.
+    """
+    paths = [directory / f"{name}.json" for name in found]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for path, content in zip(paths, found.values(), strict=True):
+            text = json.dumps(content, indent=2, ensure_ascii=False)
+            path.write_text(f"{text}\n", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise BadInputError(
+            f"--output: {directory} cannot be written to: {why(error)}. Name another directory"
+        ) from None
     return paths
 
 
@@ -103,7 +124,9 @@ def _expand(grid: Grid, kind: str, entries: list[dict[str, Any]]) -> Iterator[di
     names = list(dict.fromkeys(name for parameters in combined for name in parameters))
     differing = [name for name in names if len({repr(one.get(name, "")) for one in combined}) > 1]
     for parameters in combined:
-        parts = [f"{name}={_word(parameters[name])}" for name in differing if name in parameters]
+        parts = [
+            f"{_word(name)}={_word(parameters[name])}" for name in differing if name in parameters
+        ]
         yield {
             "model_type": kind,
             "run_name": "_".join([kind, *parts])[:_LONGEST_NAME],
@@ -120,6 +143,10 @@ def _combine(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
     lists = [value if isinstance(value, list) else [value] for value in entry.values()]
     for values in itertools.product(*lists):
         yield dict(zip(entry, values, strict=True))
+
+
+def _choices(value: Any) -> int:
+    return len(value) if isinstance(value, list) else 1
 
 
 def _word(value: Any) -> str:

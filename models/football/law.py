@@ -54,6 +54,7 @@ def read(table: Path, sha256: str) -> Law | None:
         content = json.loads(beside(table).read_text(encoding="utf-8"))
         if content.pop("sha256") != sha256:
             return None
-        return Law(**{name: float(value) for name, value in content.items()})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        law = Law(**{name: float(value) for name, value in content.items()})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+    return law if all(0 < value < math.inf for value in asdict(law).values()) else None

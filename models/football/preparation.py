@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def prepare_all(paths: Iterable[Path], data_directory: Path | None = None) -> li
 def origin() -> dict[str, str]:
     """Return tags that say who logs, by what program, and with what code."""
     tags = {
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": _user(),
         "mlflow.source.name": Path(sys.argv[0]).name,
         "mlflow.source.type": "LOCAL",
     }
@@ -84,6 +85,14 @@ def origin() -> dict[str, str]:
         tags["mlflow.source.git.commit"] = commit
         tags["commit_changed"] = str(bool(_git("status", "--porcelain", "--", "."))).lower()
     return tags
+
+
+def _user() -> str:
+    """Return the user's name; in a container there may be none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _git(*arguments: str) -> str:

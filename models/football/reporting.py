@@ -17,8 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from mlflow import MlflowClient, MlflowException
 
-from football.errors import BadInputError
-from football.tracking import patiently
+from football.errors import BadInputError, one_line, why
+from football.tracking import patiently, reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,7 +108,7 @@ def collect(patterns: Sequence[str]) -> list[Run]:
         }
         found = _search(client, list(names)) if names else []
     except MlflowException as error:
-        raise BadInputError(f"the tracking server refuses: {error}") from None
+        raise BadInputError(f"the tracking server refuses: {reason(error)}") from None
     latest = {}
     for run in found:
         tags, metrics = run.data.tags, run.data.metrics
@@ -124,14 +124,29 @@ def collect(patterns: Sequence[str]) -> list[Run]:
             )
     if not latest:
         raise BadInputError(
-            f"no FINISHED run of {' '.join(patterns) or 'any experiment'} came from here: run "
-            "run_experiments.py first, or name other experiments"
+            f"no FINISHED run of {one_line(' '.join(patterns)) or 'any experiment'} was logged by "
+            "these programs. Run run_experiments.py first, or name other experiments"
         )
     return sorted(latest.values(), key=lambda run: run.metrics["mse_promedio"])
 
 
 def write(runs: list[Run], directory: Path) -> Path:
-    """Write the page and its charts; return the page's path."""
+    """Write the page and its charts; return the page's path.
+
+    Raises
+    ------
+    BadInputError
+        If the directory cannot be written to.
+    """
+    try:
+        return _write(runs, directory)
+    except (OSError, ValueError) as error:
+        raise BadInputError(
+            f"--output: {directory} cannot be written to: {why(error)}. Name another directory"
+        ) from None
+
+
+def _write(runs: list[Run], directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     charts = {
         "metrics": ("By metric, with the best possible error", by_metric(runs)),

@@ -1,29 +1,46 @@
-"""The tracking server: asked before anything expensive begins, and waited for when it is away."""
+"""Requests to the tracking server through MLflow's client, repeated while the server is away."""
 
 from __future__ import annotations
 
-import base64
+import inspect
+import math
 import os
+import re
+import ssl
+import sys
 import time
+from functools import cache
 from http import HTTPStatus
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
 from football import interruption
-from football.errors import BadInputError
+from football.errors import BadInputError, one_line, shown, why
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 PATIENCE = "FOOTBALL_PATIENCE_SECONDS"
-_EXPORT = "set -a; . .deploy/<deployment>/mlflow.env; set +a"
-_CONNECT_SECONDS, _ANSWER_SECONDS = 3, 15
+_STANDARD_PATIENCE = 300.0
 _PAUSE_SECONDS = 0.5
+_SILENT_SECONDS = 5
 _PATIENCE_WHEN_INTERRUPTED = 15
+# Answers that may be another one the next time.
+_TRANSIENT = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+# What the server's database, or its storage, says when it is away.
+_LOST_CONNECTION = re.compile("OperationalError|InterfaceError|connect|timed? ?out", re.IGNORECASE)
+_NO_ANSWER = "API request to http"
+_STATUS = re.compile(r"failed with error code (\d{3}) != \d+\. Response body: '(.*)'", re.DOTALL)
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 
 def patiently(ask: Callable[[], T], done: Callable[[], T | None] | None = None) -> T:
@@ -44,26 +61,53 @@ def patiently(ask: Callable[[], T], done: Callable[[], T | None] | None = None) 
     ------
     mlflow.exceptions.MlflowException
         If the server refuses, or is away for longer than FOOTBALL_PATIENCE_SECONDS.
+    requests.HTTPError
+        The same, where artifacts are transferred.
     """
     from mlflow import MlflowException  # noqa: PLC0415 -- takes seconds; to check needs none of it
 
-    deadline = time.monotonic() + float(os.environ.get(PATIENCE, "300"))
-    again = hurried = False
+    _keep_answers()
+    seconds = patience(os.environ)
+    started = time.monotonic()
+    deadline = started + seconds
+    again = hurried = told = False
     while True:
         try:
             if again and done is not None and (found := done()) is not None:
                 return found
             return ask()
-        except MlflowException as error:
-            # Of what its client cannot reach MLflow's exception tells nothing but the text.
-            away = str(error).startswith("API request to http")
-            if not away or time.monotonic() > deadline:
+        except (MlflowException, requests.HTTPError) as error:
+            if not _is_transient(error) or time.monotonic() > deadline:
                 raise
+            if not told and time.monotonic() - started > _SILENT_SECONDS:
+                told = True
+                print(f"waiting up to {seconds:.0f} s: {reason(error)}", file=sys.stderr)
         if interruption.due() and not hurried:
             hurried = True
             deadline = min(deadline, time.monotonic() + _PATIENCE_WHEN_INTERRUPTED)
         again = True
         time.sleep(_PAUSE_SECONDS)
+
+
+def patience(environment: Mapping[str, str]) -> float:
+    """Return for how many seconds the server may be away.
+
+    Raises
+    ------
+    BadInputError
+        If FOOTBALL_PATIENCE_SECONDS is not a number of seconds.
+    """
+    text = environment.get(PATIENCE, "") or str(_STANDARD_PATIENCE)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise BadInputError(
+            f"{PATIENCE}: {shown(text)} is not a valid number of seconds: it must be 0 or more. "
+            f"Write a number such as {_STANDARD_PATIENCE:.0f}"
+        )
+    return seconds
 
 
 def settle() -> None:
@@ -74,82 +118,88 @@ def settle() -> None:
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 
 
-def check_server(environment: Mapping[str, str]) -> None:
-    """See that the server of the environment is there and lets this user in.
+def reason(error: BaseException) -> str:
+    """Return what an error of MLflow's client says, in a line and without SQL.
 
-    Raises
-    ------
-    BadInputError
-        If it is not named, cannot be reached or trusted, or refuses.
+    Parameters
+    ----------
+    error
+        What `patiently` raised, or any other error.
     """
-    uri = environment.get("MLFLOW_TRACKING_URI", "")
-    if not uri:
-        raise BadInputError(f"MLFLOW_TRACKING_URI is not set: export mlflow.env first ({_EXPORT})")
-    if not uri.startswith(("http://", "https://")):
-        raise BadInputError(
-            f"MLFLOW_TRACKING_URI is {uri!r}, which is no http(s) address: export mlflow.env first "
-            f"({_EXPORT})"
-        )
-    certificate = environment.get("MLFLOW_TRACKING_SERVER_CERT_PATH", "")
-    if certificate and not Path(certificate).is_file():
-        raise BadInputError(
-            f"MLFLOW_TRACKING_SERVER_CERT_PATH is {certificate!r}, which is no file: export "
-            f"mlflow.env again ({_EXPORT})"
-        )
-    user = environment.get("MLFLOW_TRACKING_USERNAME", "")
-    login = f"{user}:{environment.get('MLFLOW_TRACKING_PASSWORD', '')}".encode()
-
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Basic {base64.b64encode(login).decode()}"
-        return request
-
-    try:
-        answer = requests.get(
-            f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search",
-            params={"max_results": 1},
-            auth=sign if user else None,
-            verify=certificate or True,
-            timeout=(_CONNECT_SECONDS, _ANSWER_SECONDS),
-        )
-    except requests.exceptions.SSLError:
-        raise BadInputError(
-            f"{uri} shows a certificate that is not trusted: set MLFLOW_TRACKING_SERVER_CERT_PATH "
-            f"to the deployment's ca.pem, as mlflow.env does ({_EXPORT})"
-        ) from None
-    except requests.exceptions.ConnectionError:
-        raise BadInputError(
-            f"{uri} cannot be reached: see that the deployment is up (make up) and that your "
-            "address is among its allowed_cidrs"
-        ) from None
-    except requests.exceptions.Timeout:
-        raise BadInputError(
-            f"{uri} does not answer: see on the host how it is (systemctl status mlflow)"
-        ) from None
-    except requests.exceptions.RequestException as error:
-        raise BadInputError(f"MLFLOW_TRACKING_URI is {uri!r}: {error}") from None
-    _check_answer(answer, uri, user)
+    text = str(error)
+    if text.startswith(_NO_ANSWER):
+        return f"no answer from the tracking server ({innermost(error)})"
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        text = f"error code {error.response.status_code}: {error.response.text}"
+    elif said := _STATUS.search(text):
+        text = f"error code {said[1]}: {said[2]}"
+    if f"error code {HTTPStatus.UNAUTHORIZED.value}:" in text:
+        text = "the login is refused: the password was changed, say. Source mlflow.env again"
+    return one_line(re.split(r"\[SQL:|\(Background on this error", text)[0]) or type(error).__name__
 
 
-def _check_answer(answer: requests.Response, uri: str, user: str) -> None:
-    """See what the server's answer means."""
-    if answer.ok and answer.headers.get("Content-Type", "").startswith("application/json"):
-        return
-    if answer.status_code == HTTPStatus.UNAUTHORIZED:
-        who = f"user {user!r} with this password" if user else "anyone without a login"
-        raise BadInputError(
-            f"{uri} does not let in {who}: set MLFLOW_TRACKING_USERNAME and "
-            f"MLFLOW_TRACKING_PASSWORD as mlflow.env does ({_EXPORT})"
-        )
-    if answer.status_code == HTTPStatus.FORBIDDEN:
-        raise BadInputError(
-            f"{uri} forbids it: use the address of mlflow.env and a user that may log "
-            f"({answer.text.strip()[:200]})"
-        )
-    if answer.ok or answer.status_code == HTTPStatus.NOT_FOUND:
-        raise BadInputError(
-            f"{uri} is no tracking server of MLflow: use the address of mlflow.env ({_EXPORT})"
-        )
-    raise BadInputError(
-        f"{uri} answers {answer.status_code} {answer.reason}: see on the host why "
-        "(journalctl -u mlflow)"
-    )
+def cause(error: BaseException, kind: type[E]) -> E | None:
+    """Return the error of a kind among an error and what led to it; None if there is none."""
+    return next((found for found in _chain(error) if isinstance(found, kind)), None)
+
+
+def innermost(error: BaseException) -> str:
+    """Return what the error says that led to all others, in a line."""
+    *_, last = _chain(error)
+    return why(last)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it; requests and urllib3 keep that in arguments."""
+    seen: set[int] = set()
+    following: list[Any] = [error]
+    while following:
+        found = following.pop()
+        if not isinstance(found, BaseException) or id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        following += [found.__context__, found.__cause__, *found.args]
+        following.append(getattr(found, "reason", None))
+
+
+def _is_transient(error: Exception) -> bool:
+    """Tell whether the same request may have another answer the next time."""
+    if str(error).startswith(_NO_ANSWER):
+        reached = cause(error, requests.ConnectionError) or cause(error, requests.Timeout)
+        broken = cause(error, requests.exceptions.ChunkedEncodingError)
+        untrusted = cause(error, ssl.SSLCertVerificationError)
+        return bool(reached or broken) and not untrusted
+    status, caught = _answer(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return not caught or bool(_LOST_CONNECTION.search(str(error)))
+    return status in _TRANSIENT
+
+
+def _answer(error: Exception) -> tuple[int, bool]:
+    """Return the status of the answer, 0 without one, and whether MLflow itself gave it."""
+    if isinstance(error, requests.HTTPError):
+        if error.response is None:
+            return 0, False
+        return error.response.status_code, '"error_code"' in error.response.text
+    if said := _STATUS.search(str(error)):
+        # Text instead of MLflow's JSON: a proxy, or an exception that nobody caught.
+        return int(said[1]), False
+    get_status: Callable[[], int] = getattr(error, "get_http_status_code", lambda: 0)
+    return (get_status() if hasattr(error, "json") else 0), True
+
+
+@cache
+def _keep_answers() -> None:
+    """Have MLflow's client return answers of 429 and 5xx instead of throwing their text away."""
+    from mlflow.utils import request_utils  # noqa: PLC0415 -- takes seconds
+
+    make: Callable[..., requests.Session] = request_utils._get_request_session  # noqa: SLF001 -- no setting of MLflow reaches it
+    signature = inspect.signature(make)
+
+    def make_session(*values: Any, **names: Any) -> requests.Session:
+        given = signature.bind(*values, **names)
+        given.arguments["raise_on_status"] = False
+        return make(*given.args, **given.kwargs)
+
+    request_utils._get_request_session = make_session  # noqa: SLF001 -- see above

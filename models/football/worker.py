@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from football import interruption, tracking
-from football.errors import BadInputError
+from football.errors import BadInputError, TrainingError, shown
 from football.task import Outcome
 
 if TYPE_CHECKING:
@@ -58,9 +58,8 @@ def check(configs: list[tuple[str, Config]], tracking_uri: str) -> list[str]:
     """Return what is wrong with the estimators of these configs; warm up on the way."""
     if os.environ.get("MLFLOW_TRACKING_URI") != tracking_uri:
         complaint = (
-            "a worker logs to another server than this program "
-            f"({os.environ.get('MLFLOW_TRACKING_URI', 'none')} instead of {tracking_uri}): start "
-            "the workers with mlflow.env exported"
+            "a worker logs to another server than this program. Source the same mlflow.env before "
+            "you start the workers"
         )
         return [complaint]
     tracking.settle()
@@ -116,7 +115,7 @@ def plan(
         for table in tables:
             _find_finished(client, found, table)
     except MlflowException as error:
-        raise BadInputError(f"the tracking server refuses: {error}") from None
+        raise BadInputError(f"the tracking server refuses: {tracking.reason(error)}") from None
     return found
 
 
@@ -139,7 +138,7 @@ def _work(task: Task, stop: Stop) -> Outcome:
     except KeyboardInterrupt:
         return Outcome(task.name, NOT_RUN, reason=INTERRUPTED)
     except MlflowException as error:
-        return Outcome(task.name, NOT_RUN, reason=str(error))
+        return Outcome(task.name, NOT_RUN, reason=tracking.reason(error))
 
 
 def crown(models: dict[str, list[str]], experiments: list[str], metric: str) -> list[Title]:
@@ -153,36 +152,51 @@ def crown(models: dict[str, list[str]], experiments: list[str], metric: str) -> 
         The identifiers of the experiments that the runs are in.
     metric
         One of naming.METRICS.
+
+    Raises
+    ------
+    TrainingError
+        If the server refuses.
     """
     tracking.settle()
-    from mlflow import MlflowClient  # noqa: PLC0415 -- see above
+    from mlflow import MlflowClient, MlflowException  # noqa: PLC0415 -- see above
 
     from football import registry  # noqa: PLC0415 -- takes seconds
 
     client = MlflowClient()
     ids = dict.fromkeys(run_id for run_ids in models.values() for run_id in run_ids)
-    runs = registry.runs_by_id(client, experiments, ids)
+    try:
+        runs = registry.runs_by_id(client, experiments, ids)
 
-    def title(name: str) -> Title | None:
-        competing = {run_id: runs[run_id] for run_id in models[name] if run_id in runs}
-        return registry.crown(client, name, metric, competing)
+        def title(name: str) -> Title | None:
+            competing = {run_id: runs[run_id] for run_id in models[name] if run_id in runs}
+            return registry.crown(client, name, metric, competing)
 
-    with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
-        return [found for found in pool.map(title, models) if found]
+        with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
+            return [found for found in pool.map(title, models) if found]
+    except MlflowException as error:
+        raise TrainingError(
+            f"the runs are logged, but the champions are not updated: {tracking.reason(error)}"
+        ) from None
 
 
 def bury(session: str, experiment_ids: list[str], status: str, reason: str) -> dict[str, str]:
     """End the runs of a session whose process is gone; return their ids by attempt."""
     tracking.settle()
-    from mlflow import MlflowClient  # noqa: PLC0415 -- see above
+    from mlflow import MlflowClient, MlflowException  # noqa: PLC0415 -- see above
 
     from football.experiment import end  # noqa: PLC0415 -- takes seconds
 
     client = MlflowClient()
     wanted = f"tags.attempt LIKE '{session}-%' AND attributes.status = 'RUNNING'"
-    lost = tracking.patiently(lambda: client.search_runs(experiment_ids, wanted))
-    for run in lost:
-        end(client, run.info.run_id, status, reason)
+    try:
+        lost = tracking.patiently(lambda: client.search_runs(experiment_ids, wanted))
+        for run in lost:
+            end(client, run.info.run_id, status, reason)
+    except MlflowException as error:
+        raise TrainingError(
+            f"a worker ended, and its runs may stay RUNNING: {tracking.reason(error)}"
+        ) from None
     return {run.data.tags["attempt"]: run.info.run_id for run in lost}
 
 
@@ -192,8 +206,8 @@ def _find_experiment(client: Any, name: str) -> str | None:
         return None
     if found.lifecycle_stage != "active":
         raise BadInputError(
-            f"the experiment {name!r} is deleted: restore it (mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}) or give experiment_name another"
+            f"the experiment {shown(name)} is deleted. Restore it (mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}) or set experiment_name to another name"
         )
     return str(found.experiment_id)
 

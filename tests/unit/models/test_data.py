@@ -83,7 +83,7 @@ def test_option_does_not_open_what_lies_outside(places: dict[str, Path], file_pa
 
 
 def test_option_must_name_a_directory(places: dict[str, Path]) -> None:
-    with pytest.raises(BadInputError, match="is no directory"):
+    with pytest.raises(BadInputError, match="is not a directory"):
         data.locate(
             "a.csv", places["configs"] / "c.json", places["project"], places["working"] / "b"
         )
@@ -105,23 +105,23 @@ def test_columns_are_read_by_name(load: Callable[[str], data.Table]) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "no column of"),
+        ("", "is empty"),
         (
             "goles_local,goles_visitant,rating_local,rating_visitante\n",
-            "mean goles_visitante|no col",
+            "not a column of .*, line 1: did you mean goles_visitant",
         ),
-        (HEADER.replace("goles_visitante", "goles_local"), "no column|two columns"),
+        (HEADER.replace("goles_visitante", "goles_local"), "line 1: duplicate column"),
         (HEADER + "1,,1500,1500\n", "line 2: goles_visitante is ''"),
         (HEADER + "1,1,1500,1500\n1,NaN,1500,1500\n", "line 3: goles_visitante is 'NaN'"),
         (HEADER + "1,1,inf,1500\n", "line 2: rating_local is 'inf'"),
-        (HEADER + "1,1,1500\n", "line 2: rating_visitante is ''"),
+        (HEADER + "1,1,1500\n", "line 2: 3 fields, separated by ',', but the header has 4"),
         (HEADER + "-1,1,1500,1500\n", "whole numbers"),
         (HEADER + "0.5,1,1500,1500\n", "whole numbers"),
         (HEADER + "Betis,1,1500,1500\n", "line 2: goles_local is 'Betis'"),
         (HEADER, "0 matches"),
         (HEADER + "1,1,1500,1500\n", "1 matches"),
-        (HEADER + '"1,1,1500,1500\n', "is no CSV"),
-        (b"\xff\xfe", "not in UTF-8"),
+        (HEADER + '"1,1,1500,1500\n', "line 2: not valid CSV: a quoted field does not end"),
+        (HEADER.encode() + b"1,1,\xf1,2\n", "line 2: not valid UTF-8"),
     ],
 )
 def test_broken_table_says_where(

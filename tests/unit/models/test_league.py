@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections import Counter
 from pathlib import Path
 
+import generate_league
 import pytest
-from football import league
+from football import law, league
 
 COMMITTED = Path(__file__).resolve().parents[3] / "models/data/partidos.csv"
 
@@ -55,3 +58,37 @@ def test_goals_have_the_stated_means_and_deviate_as_poisson_says() -> None:
 def test_odd_number_of_teams_is_refused(teams: int) -> None:
     with pytest.raises(ValueError, match="even number"):
         next(league.play(teams=teams))
+
+
+@pytest.mark.parametrize("output", ["none/league.csv", ".", "a" * 300])
+def test_output_that_cannot_be_written_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    code = generate_league.main(["--teams", "2", "--output", str(tmp_path / output)])
+
+    assert code == generate_league.BAD_INPUT
+    assert re.fullmatch(r"error: --output: .*\. .*\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--teams", "3"], ["--teams", "0"], ["--seasons", "0"], ["--seasons", "-1"], ["--seed", "x"]],
+)
+def test_number_that_is_not_valid_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        generate_league.main(arguments)
+
+    assert caught.value.code == generate_league.BAD_INPUT
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_law_that_cannot_be_one_is_ignored(tmp_path: Path) -> None:
+    table = tmp_path / "league.csv"
+    league.write(league.play(1, 2), table)
+    path = table.with_suffix(".law.json")
+    content = json.loads(path.read_text())
+    for value in (0, -1, "inf", "nan"):
+        path.write_text(json.dumps(content | {"rating_scale": value}))
+        assert law.read(table, content["sha256"]) is None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import report
 import train
+from football import reporting
+from football.errors import BadInputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +36,14 @@ def test_page_and_charts_hold_the_runs_and_need_no_server(
     assert page.count("data:image/png;base64,iVBOR") == 3
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     assert "law" in page
+
+
+def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    run = reporting.Run("1", "a", "b", "poisson", "", {"mse_promedio": 1.0}, {})
+    for output in ("file", "file/below", "a" * 300):
+        with pytest.raises(BadInputError, match=r"--output: .* cannot be written to: .*\. "):
+            reporting.write([run], tmp_path / output)
 
 
 @pytest.mark.usefixtures("tracking")

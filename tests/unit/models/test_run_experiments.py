@@ -342,8 +342,14 @@ def test_champion_predicts_a_match(
     assert sum(found["probabilities"].values()) == pytest.approx(1)
     assert predict.main(["poisson", "rating_local=1800"]) == predict.BAD_INPUT
     assert "rating_visitante" in capsys.readouterr().err
+    for features, said in [
+        (["rating_local=1800", "rating_visitant=1300"], "did you mean rating_visitante?"),
+        (["rating_local=1e38", "rating_visitante=1"], "predicts inf"),
+    ]:
+        assert predict.main(["poisson", *features]) == predict.BAD_INPUT
+        assert re.fullmatch(rf"error: .*{re.escape(said)}.*\n", capsys.readouterr().err)
     assert predict.main(["svr", "rating_local=1800"]) == predict.BAD_INPUT
-    assert "no champion of svr.goles_local" in capsys.readouterr().err
+    assert "svr.goles_local has no champion" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -387,6 +393,9 @@ def test_whole_grid_survives_a_killed_server_in_little_memory(
         (["--all", "--scheduler", "tcp://127.0.0.1:1"], "belong together"),
         (["--all", "--jobs", "0"], "--jobs 0"),
         (["--all", "--tls-ca", "ca.pem"], "belong together"),
+        (["--all", "--jobs", "many"], "--jobs"),
+        (["--all", "--patience", "soon"], "--patience"),
+        (["--all", "--metric", "goals"], "--metric"),
     ],
 )
 def test_arguments_that_do_not_fit_are_told(
@@ -401,9 +410,13 @@ def test_arguments_that_do_not_fit_are_told(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--pattern", "nothing*"], "no config is like that"),
+        (["--pattern", "nothing*"], "no config matches"),
         (["--model", "svm"], "no such kind"),
-        (["none.json"], "is no file"),
+        (["none.json"], "No such file"),
+        (["a" * 300], "cannot be read"),
+        (["--all", "--patience", "nan"], "FOOTBALL_PATIENCE_SECONDS"),
+        (["--all", "--patience", "-1"], "FOOTBALL_PATIENCE_SECONDS"),
+        (["--all", "--data-dir", "none"], "--data-dir"),
     ],
 )
 def test_configs_that_are_not_there_are_told(

@@ -142,6 +142,44 @@ def test_table_of_ones_own_beside_the_config_is_taken(
 
 
 @pytest.mark.usefixtures("tracking")
+def test_table_with_decimal_commas_logs_nothing(
+    capsys: pytest.CaptureFixture[str],
+    configure: Callable[[dict[str, Any]], Path],
+) -> None:
+    before, path = len(runs()), configure({})
+    header = "rating_local,rating_visitante,goles_local,goles_visitante,equipo\n"
+    path.with_name("partidos.csv").write_text(header + "1450,5,1300,2,2,E7\n" * 20)
+
+    assert train.main([str(path)]) == train.BAD_INPUT
+
+    table = re.escape(str(path.with_name("partidos.csv")))
+    assert re.fullmatch(rf"error: {table}, line 2: 6 fields, .*\n", capsys.readouterr().err)
+    assert len(runs()) == before
+
+
+@pytest.mark.usefixtures("tracking")
+def test_many_columns_and_tags_are_logged(
+    capsys: pytest.CaptureFixture[str],
+    content: dict[str, Any],
+    configure: Callable[[dict[str, Any]], Path],
+) -> None:
+    names = [f"a long name of column {number:03}" for number in range(300)]
+    tags = {f"tag {number}": "x" for number in range(150)} | {"nota": "ñ" * 8000}
+    dataset = content["dataset"] | {"features": names}
+    path = configure({"dataset": dataset, "tags": tags, "run_name": "ñ" * 250})
+    lines = [",".join([*(str(n * m % 7) for m in range(300)), "1", "2"]) for n in range(20)]
+    header = ",".join([*names, "goles_local", "goles_visitante"])
+    path.with_name("partidos.csv").write_text("\n".join([header, *lines]))
+
+    assert train.main([str(path), "--no-register"]) == 0
+
+    run = find(printed_run(capsys)[0])
+    assert run.data.tags.items() >= tags.items()
+    described = "300 columns, listed in the artifact config.json"
+    assert run.data.params["dataset.features"] == described
+
+
+@pytest.mark.usefixtures("tracking")
 def test_training_that_breaks_leaves_a_failed_run_with_the_reason(
     capsys: pytest.CaptureFixture[str],
     configure: Callable[[dict[str, Any]], Path],
@@ -216,10 +254,10 @@ def start(config: Path, directory: Path, **environment: str) -> subprocess.Compl
     ("uri", "complaint"),
     [
         ("", "MLFLOW_TRACKING_URI is not set"),
-        ("sqlite:///mlflow.db", "no http"),
+        ("sqlite:///mlflow.db", "must be an http"),
         ("http://", "MLFLOW_TRACKING_URI"),
         ("http://127.0.0.1:1", "cannot be reached"),
-        ("http://no-such-host.invalid", "cannot be reached"),
+        ("http://no-such-host.invalid", "cannot be resolved"),
     ],
 )
 def test_missing_server_is_one_line_with_the_cure(tmp_path: Path, uri: str, complaint: str) -> None:
@@ -248,7 +286,7 @@ def test_certificate_that_is_not_there_is_told(tmp_path: Path) -> None:
     )
 
     assert done.returncode == train.BAD_INPUT
-    assert re.fullmatch(r"error: .*'none\.pem', which is no file.*\n", done.stderr)
+    assert re.fullmatch(r"error: .*none\.pem.*cannot be read.*\n", done.stderr)
 
 
 def test_anything_else_than_a_tracking_server_is_told(tmp_path: Path) -> None:
@@ -268,7 +306,7 @@ def test_anything_else_than_a_tracking_server_is_told(tmp_path: Path) -> None:
             other.terminate()
 
     assert done.returncode == train.BAD_INPUT
-    assert "no tracking server of MLflow" in done.stderr
+    assert "is not a tracking server of MLflow" in done.stderr
 
 
 def test_script_runs_from_anywhere(server: TrackingServer, tmp_path: Path) -> None:
