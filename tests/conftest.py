@@ -55,7 +55,7 @@ class LocalAws:
     variables: dict[str, Any] = field(default_factory=dict)
     # Interfaces of a function outlive it for longer than a run takes from it to the roles.
     settings: dict[str, str] = field(
-        default_factory=lambda: {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "30"}
+        default_factory=lambda: {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "60"}
     )
 
     @property
