@@ -120,8 +120,14 @@ def environment(*, stock: bool = False, version: str = VERSION) -> Path:
         MLflow's version.
     """
     lock = ROOT / f"requirements/server/{version}.txt"
+    return locked_environment(lock, without=ADDED if stock else ())
+
+
+def locked_environment(lock: Path, without: tuple[str, ...] = ()) -> Path:
+    """Return the Python of an environment with a lock, but without some of its packages."""
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
-    directory = ROOT / ".cache" / f"server-{digest}{'-stock' if stock else ''}"
+    suffix = "-stock" if without else ""
+    directory = ROOT / ".cache" / f"{lock.parent.name.rstrip('s')}-{digest}{suffix}"
     python = directory / "bin/python"
     if (directory / "complete").exists():
         return python
@@ -132,8 +138,8 @@ def environment(*, stock: bool = False, version: str = VERSION) -> Path:
         *(uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"),
         *(f"--python={python}", lock),
     )
-    if stock:
-        _run(uv, "pip", "uninstall", "--quiet", f"--python={python}", *ADDED)
+    if without:
+        _run(uv, "pip", "uninstall", "--quiet", f"--python={python}", *without)
     (directory / "complete").touch()
     return python
 

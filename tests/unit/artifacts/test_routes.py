@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tracking_server import environment
+from tests.tracking_server import ADMIN, ADMIN_PASSWORD, VERSION, environment
 
 from .conftest import BUCKET, MIB, Watch, content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from .conftest import Store
 
@@ -174,12 +177,20 @@ def places(store: Store) -> Iterator[Places]:
     store.s3.delete_object(Bucket=BUCKET, Key=store.key(name))
 
 
-def test_byte_routes_of_release_are_all_tested_here(version: str) -> None:
+@pytest.fixture(scope="module")
+def byte_routes(version: str) -> set[str]:
     python = environment(version=version)
     done = subprocess.run([python, "-c", BYTE_ROUTES], capture_output=True, text=True, check=True)
-    found = set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
-    assert found == {*DOWNLOADS, *UPLOADS, *REFUSED, *INTERFACE}
+
+def test_byte_routes_of_release_are_all_tested_here(byte_routes: set[str], version: str) -> None:
+    known = {*DOWNLOADS, *UPLOADS, *REFUSED, *INTERFACE}
+
+    assert byte_routes <= known
+    if version == VERSION:
+        # The list above is that of the newest release; earlier ones have fewer.
+        assert byte_routes == known
 
 
 @pytest.mark.parametrize("route", DOWNLOADS)
@@ -218,7 +229,8 @@ def test_head_sends_fields_and_reads_nothing(store: Store, places: Places, route
     with store.server.session().get(
         store.address(places.path(route)), headers={"Range": "bytes=0-0"}
     ) as one:
-        fields = {**one.headers, "Content-Length": str(SIZE)}
+        fields = one.headers
+        fields["Content-Length"] = str(SIZE)
 
     assert (answer.status_code, answer.content) == (200, b"")
     assert store.relay.received - received < MIB
@@ -270,7 +282,11 @@ def test_directory_is_refused(store: Store, places: Places, route: str) -> None:
 
 
 @pytest.mark.parametrize(("route", "method"), REFUSED.items())
-def test_presigned_transfer_is_refused(store: Store, route: str, method: str) -> None:
+def test_presigned_transfer_is_refused(
+    store: Store, byte_routes: set[str], route: str, method: str
+) -> None:
+    if route not in byte_routes:
+        pytest.skip("this release has no such route")
     path = route.replace("<path:artifact_path>", store.path("any"))
     store.keep("any", b"x")
     direct = store.call(
@@ -300,8 +316,42 @@ def test_presigned_transfer_is_refused(store: Store, route: str, method: str) ->
 def test_server_info_offers_no_presigned_transfer(store: Store, prefix: str) -> None:
     info = store.ask("GET", f"{prefix}/3.0/mlflow/server-info").json()
 
-    assert info["multipart_uploads_enabled"] is False
-    assert info["multipart_downloads_enabled"] is False
+    # Releases before 3.15 do not mention it.
+    assert info.get("multipart_uploads_enabled", False) is False
+    assert info.get("multipart_downloads_enabled", False) is False
+
+
+def test_client_that_insists_on_presigned_transfers_uses_the_server(
+    store: Store, tmp_path: Path
+) -> None:
+    program = """
+import mlflow, pathlib, sys
+client = mlflow.MlflowClient()
+pathlib.Path("sent").write_bytes(b"x" * 1000)
+client.log_artifact(sys.argv[1], "sent")
+found = client.download_artifacts(sys.argv[1], "sent", str(pathlib.Path("found").absolute()))
+assert pathlib.Path(found).read_bytes() == b"x" * 1000
+"""
+    (tmp_path / "found").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", program, store.run],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "MLFLOW_TRACKING_URI": store.server.url,
+            "MLFLOW_TRACKING_USERNAME": ADMIN,
+            "MLFLOW_TRACKING_PASSWORD": ADMIN_PASSWORD,
+            "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true",
+            "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "true",
+            "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert store.s3.head_object(Bucket=BUCKET, Key=store.key("sent"))["ContentLength"] == 1000
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

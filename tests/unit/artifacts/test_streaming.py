@@ -13,6 +13,8 @@ import pytest
 import requests
 from werkzeug.http import parse_options_header
 
+from tests.tracking_server import VERSION
+
 from .conftest import BUCKET, MIB, PATTERN, Watch, content
 
 if TYPE_CHECKING:
@@ -231,7 +233,9 @@ def test_s3_that_refuses_is_an_error(store: Store, route: str) -> None:
     assert (answer.status_code, answer.json()["error_code"]) == (500, "INTERNAL_ERROR")
 
 
-def test_deleted_artifact_is_gone_and_its_neighbour_stays(store: Store) -> None:
+def test_deleted_artifact_is_gone_and_its_neighbour_stays(store: Store, version: str) -> None:
+    if version != VERSION:
+        pytest.skip("MLflow's class for S3 deleted everything that began with the name")
     store.keep("gone", b"x")
     store.keep("gone too", b"x")
 
