@@ -53,9 +53,10 @@ if TYPE_CHECKING:
     View = Callable[..., FlaskResponse]
 
 MIB = 1 << 20
-# S3 takes at most 10,000 parts: this allows 156 GiB.
-PART_BYTES = 16 * MIB
-PARTS_IN_MEMORY = 3
+# S3 takes at most 10,000 parts: this allows 78 GiB. Each upload holds one part that is on its way
+# to S3 and one that is coming in.
+PART_BYTES = 8 * MIB
+PARTS_IN_MEMORY = 1
 # MLflow's limit for uploads by the user interface.
 INTERFACE_UPLOAD_BYTES = 10 * MIB
 DOWNLOAD_PATHS = tuple(

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 ROUTES = ("native", "get-artifact")
-PART_BYTES = 16 * MIB
+PART_BYTES = 8 * MIB
 
 
 def route_of(store: Store, route: str, name: str) -> str:
@@ -219,6 +220,24 @@ def test_slow_clients_take_bounded_memory(store: Store, route: str) -> None:
 
     # 1 GiB is on its way.
     assert watch.memory < 160 * MIB
+
+
+def test_uploads_at_once_take_bounded_memory(store: Store) -> None:
+    def slowly() -> Iterator[bytes]:
+        for piece in content(64 * MIB):
+            time.sleep(0.05)
+            yield piece
+
+    def send(number: int) -> int:
+        url = store.url(f"at once {number}")
+        return store.server.session().put(url, data=slowly(), timeout=120).status_code
+
+    with Watch(store) as watch, ThreadPoolExecutor(12) as pool:
+        statuses = list(pool.map(send, range(12)))
+
+    assert statuses == [200] * 12
+    # 768 MiB are on their way.
+    assert watch.memory < 600 * MIB
 
 
 @pytest.mark.parametrize("route", ROUTES)
