@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import subprocess
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -59,6 +60,38 @@ def watched(deployment: Deployment) -> Iterator[list[int]]:
     finally:
         done.set()
         thread.join()
+
+
+@pytest.mark.parametrize("http", ["1.1", "2"])
+def test_proxy_passes_ranges_conditions_and_head(deployment: Deployment, http: str) -> None:
+    path = "2.0/mlflow-artifacts/artifacts/0/proxied/artifacts/ranges.bin"
+    assert deployment.ask("PUT", path, data=b"0123456789").ok
+    environ = deployment.client_environment
+
+    def curl(*options: str) -> tuple[str, str]:
+        login = f"{environ['MLFLOW_TRACKING_USERNAME']}:{environ['MLFLOW_TRACKING_PASSWORD']}"
+        done = subprocess.run(
+            [
+                *("curl", "--silent", f"--http{http}", "--dump-header", "/dev/stderr", *options),
+                *("--cacert", environ["MLFLOW_TRACKING_SERVER_CERT_PATH"], "--config", "-"),
+                f"{environ['MLFLOW_TRACKING_URI']}/api/{path}",
+            ],
+            input=f'user = "{login}"\n',
+            text=True,
+            capture_output=True,
+            check=True,
+        )
+        return done.stderr.lower(), done.stdout
+
+    fields, body = curl("--range", "2-4")
+    assert (fields.split()[:2], body) == ([f"http/{http}", "206"], "234")
+    assert "content-range: bytes 2-4/10" in fields
+    fields, _ = curl("--head")
+    assert fields.split()[1] == "200"
+    assert "content-length: 10" in fields
+    [etag] = [line.split()[1] for line in fields.splitlines() if line.startswith("etag:")]
+    fields, body = curl("--header", f"If-None-Match: {etag}")
+    assert (fields.split()[1], body) == ("304", "")
 
 
 @pytest.mark.slow

@@ -38,7 +38,6 @@ ADMIN_PASSWORD = "test-Admin-of-the-server"
 DATABASE_USER = "mlflow_server"
 DATABASE_PASSWORD = "test-Server-of-the-rows"
 VERSION = yaml.safe_load((ROOT / "roles/mlflow/defaults/main.yml").read_text())["mlflow_version"]
-LOCK = ROOT / f"requirements/server/{VERSION}.txt"
 # As role mlflow_database makes it: it changes rows, and no tables.
 ROLE = f"""
 DO $$ BEGIN
@@ -110,16 +109,25 @@ def basic(username: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{username}:{password}'.encode()).decode()}"
 
 
-def environment(*, stock: bool = False) -> Path:
+def environment(*, stock: bool = False, version: str = VERSION) -> Path:
     """Return the Python of an environment with the server's lock; the first time takes a minute.
 
     Parameters
     ----------
     stock
         Without what the role adds to MLflow.
+    version
+        MLflow's version.
     """
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
-    directory = ROOT / ".cache" / f"server-{digest}{'-stock' if stock else ''}"
+    lock = ROOT / f"requirements/server/{version}.txt"
+    return locked_environment(lock, without=ADDED if stock else ())
+
+
+def locked_environment(lock: Path, without: tuple[str, ...] = ()) -> Path:
+    """Return the Python of an environment with a lock, but without some of its packages."""
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    suffix = "-stock" if without else ""
+    directory = ROOT / ".cache" / f"{lock.parent.name.rstrip('s')}-{digest}{suffix}"
     python = directory / "bin/python"
     if (directory / "complete").exists():
         return python
@@ -128,10 +136,10 @@ def environment(*, stock: bool = False) -> Path:
     _run(uv, "venv", "--quiet", "--no-project", f"--python={sys.executable}", directory)
     _run(
         *(uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"),
-        *(f"--python={python}", LOCK),
+        *(f"--python={python}", lock),
     )
-    if stock:
-        _run(uv, "pip", "uninstall", "--quiet", f"--python={python}", *ADDED)
+    if without:
+        _run(uv, "pip", "uninstall", "--quiet", f"--python={python}", *without)
     (directory / "complete").touch()
     return python
 
@@ -142,6 +150,7 @@ def deployed_server(
     database: str,
     directory: Path,
     environ: dict[str, str] | None = None,
+    version: str = VERSION,
     **variables: Any,
 ) -> Iterator[Server]:
     """Run the server as role mlflow does, on a database that may be empty; stop it.
@@ -154,13 +163,15 @@ def deployed_server(
         An empty folder for settings, artifacts and the log.
     environ
         What else stands in its environment, e.g. where AWS is.
+    version
+        MLflow's version.
     variables
         Variables of the role.
     """
     port = free_port()
     settings = _write_settings(cluster, database, directory, port, variables) | (environ or {})
     host = shutil.copytree(PROGRAMS, directory / "host")
-    command = [str(environment()), str(host / "mlflow_host.py")]
+    command = [str(environment(version=version)), str(host / "mlflow_host.py")]
     _run(*command, "heads", env=settings)
     owner = cluster.connect(database).get_dsn_parameters()["user"]
     _run(

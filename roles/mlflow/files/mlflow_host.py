@@ -290,9 +290,7 @@ def create_app() -> Any:
     runs = importlib.import_module("mlflow_runs")
     runs.search_fast(tracking.SqlAlchemyStore)
     runs.answer_fast(auth.app, answers)
-    # Earlier releases of MLflow have no such route of their own to replace.
-    if importlib.util.find_spec("mlflow.server.artifact_router"):
-        importlib.import_module("mlflow_artifacts").stream_through(application)
+    importlib.import_module("mlflow_artifacts").stream_through(application, auth.app)
     importlib.import_module("mlflow_bridge").shorten(application, auth.app)
     importlib.import_module("mlflow_access").protect(application, auth.app, auth)
     # What was loaded by now stays: the collector need not look through it at every turn.

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import gc
 import importlib
-import importlib.util
 
 MODULES = (
     "mlflow.server.auth",
     "mlflow.server.handlers",
     "mlflow_access",
+    "mlflow_artifacts",
     "mlflow_bridge",
+    "mlflow_downloads",
     "mlflow_http",
     "mlflow_json",
     "mlflow_runs",
@@ -22,9 +23,6 @@ MODULES = (
 
 for module in MODULES:
     importlib.import_module(module)
-# Earlier releases of MLflow have nothing for it to extend.
-if importlib.util.find_spec("mlflow.server.artifact_router"):
-    importlib.import_module("mlflow_artifacts")
 # What is here stays in memory that the workers share: the collector would write to all of it.
 gc.collect()
 gc.freeze()

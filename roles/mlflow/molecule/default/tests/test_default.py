@@ -210,12 +210,15 @@ def test_access_log_holds_what_was_asked_and_no_secret(host: Host, client: Clien
     assert "Authorization" not in log
 
 
+@pytest.mark.parametrize(
+    "path", [f"{API}/runs/create", "/api/2.0/mlflow-artifacts/artifacts/0/x/artifacts/y"]
+)
 def test_large_body_of_a_stranger_is_refused_and_costs_no_memory(
-    host: Host, client: Client
+    host: Host, client: Client, path: str
 ) -> None:
-    """MLflow asks who it is only after it has read all of the body."""
+    """MLflow asks who it is only after it has read all of the body of a POST, on any path."""
     with memory_growth(host) as growth:
-        assert send(client, f"{API}/runs/create", 200 * MIB, user=None)[0] == 413
+        assert send(client, path, 200 * MIB, user=None)[0] == 413
     assert growth() < 100 * MIB
 
 
