@@ -14,13 +14,27 @@ export LOCAL_AWS_DIR ?= $(CURDIR)/.local-aws
 VENV := .venv
 BIN := $(VENV)/bin
 # Local AWS makes hosts and networks, so it runs as root.
-PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY
+PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy
 # Bytecode of root's would be in the way of who removes the clone.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(PASSED) PYTHONDONTWRITEBYTECODE=1)
 AUDIT := .venv-audit
 OUTPUTS := .deploy/$(DEPLOYMENT)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_PYTHON_DOWNLOADS := never
+# What an operator may have exported for other projects. ANSIBLE_STRATEGY stays: docs/decisions.md names it.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+unexport ANSIBLE_INVENTORY ANSIBLE_ROLES_PATH ANSIBLE_LIBRARY ANSIBLE_MODULE_UTILS ANSIBLE_ACTION_PLUGINS
+unexport ANSIBLE_CALLBACK_PLUGINS ANSIBLE_STRATEGY_PLUGINS ANSIBLE_COLLECTIONS_PATH ANSIBLE_CALLBACKS_ENABLED
+unexport ANSIBLE_CHECK_MODE ANSIBLE_VAULT_PASSWORD_FILE ANSIBLE_PRIVATE_KEY_FILE ANSIBLE_REMOTE_USER
+unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONSAFEPATH PYTHONOPTIMIZE VIRTUAL_ENV CONDA_PREFIX CDPATH BASH_ENV
+unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV UV_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT
+unexport GIT_DIR GIT_WORK_TREE
+# Ansible requires a locale of UTF-8, and Debian always has this one.
+export LC_ALL := C.UTF-8
+# Local AWS is on this machine, whatever proxy is exported.
+comma := ,
+export NO_PROXY := $(if $(NO_PROXY),$(NO_PROXY)$(comma))127.0.0.1,localhost
+export no_proxy := $(if $(no_proxy),$(no_proxy)$(comma))127.0.0.1,localhost
 
 .PHONY: help
 help: ## this list

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 
@@ -75,7 +76,7 @@ def _image(settings: Settings, releases: list[int]) -> int:
 
 def _env(settings: Settings) -> int:
     for name, value in client_environment(settings).items():
-        print(f"export {name}='{value}'")
+        print(f"export {name}={shlex.quote(value)}")
     return 0
 
 

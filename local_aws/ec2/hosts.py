@@ -23,6 +23,7 @@ from local_aws.ec2.doors import Doors
 from local_aws.ec2.metadata import Metadata
 from local_aws.errors import LocalAwsError
 from local_aws.machine import images, networks, trust
+from local_aws.machine.podman import bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,7 +175,7 @@ class Host:
             "--tmpfs=/run",
             "--tmpfs=/run/lock",
             "--tmpfs=/tmp:rw,exec",
-            f"--volume={self.folder}:{seed.SOCKETS}",
+            bind(self.folder, seed.SOCKETS),
             "--stop-signal=SIGRTMIN+3",
             "--env=container=podman",
             # The console, which podman's log keeps.

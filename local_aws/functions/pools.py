@@ -23,6 +23,7 @@ from local_aws.functions import bootstrap, code
 from local_aws.functions.instance import USER, Instance, Outcome
 from local_aws.functions.logs import Log
 from local_aws.machine import images, networks
+from local_aws.machine.podman import bind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,10 +189,10 @@ class Functions:
             "--security-opt=no-new-privileges",
             "--pids-limit=1024",
             *self._memory_limit(function.memory_size),
-            f"--volume={self._task(function)}:/var/task:ro",
-            f"--volume={self._layers(function)}:/opt:ro",
-            f"--volume={self._runtime}:/var/runtime:ro",
-            f"--volume={instance.folder}:/var/rapid:ro",
+            bind(self._task(function), "/var/task", read_only=True),
+            bind(self._layers(function), "/opt", read_only=True),
+            bind(self._runtime, "/var/runtime", read_only=True),
+            bind(instance.folder, "/var/rapid", read_only=True),
             self._image,
             # Without site: Debian's packages are none of the function's.
             "/usr/bin/python3",

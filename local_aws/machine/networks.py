@@ -6,6 +6,7 @@ import ipaddress
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from local_aws.errors import LocalAwsError
 from local_aws.machine.podman import PodmanError
@@ -89,7 +90,7 @@ def _check_free(podman: Podman, cidr: str, name: str) -> None:
         for subnet in network.get("subnets") or []:
             if wanted.overlaps(ipaddress.ip_network(subnet["subnet"])):
                 owner = (network.get("labels") or {}).get("local-aws")
-                of = f" of the local AWS in {owner}" if owner else ""
+                of = f" of the local AWS in {unquote(owner)}" if owner else ""
                 raise LocalAwsError(
                     f"{name} cannot have the range {cidr}: podman's network {network['name']}{of} "
                     f"has {subnet['subnet']} on this machine. Choose another range for the VPC, "

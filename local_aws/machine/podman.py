@@ -16,6 +16,7 @@ import subprocess
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from local_aws.errors import LocalAwsError
 
@@ -62,7 +63,8 @@ class Podman:
         self._settings = settings
         self._lock = threading.Lock()
         self._environment: dict[str, str] | None = None
-        self.label = f"local-aws={settings.data_dir}"
+        # podman reads filters as lines of CSV, so only the plain characters of a path stay.
+        self.label = f"local-aws={quote(str(settings.data_dir))}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -145,6 +147,13 @@ class Podman:
             new.replace(path)
             environment["CONTAINERS_CONF_OVERRIDE" if overrides else "CONTAINERS_CONF"] = str(path)
         return environment
+
+
+def bind(source: Path, target: str, *, read_only: bool = False) -> str:
+    """Return podman's argument that mounts a folder; `--volume` would end it at the first colon."""
+    # The value is a line of CSV, in which a quoted field may hold commas and quotes.
+    field = f"source={source}".replace('"', '""')
+    return f'--mount=type=bind,"{field}",destination={target}' + ",ro=true" * read_only
 
 
 def _lacking() -> Tables:

@@ -175,7 +175,7 @@ def _apt_proxies() -> list[tuple[str, str]]:
     if shutil.which("apt-config") is None:
         return []
     dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
-    return re.findall(r'^(Acquire::https?::Proxy(?:::\S+)?) "([^"]+)";$', dump, re.MULTILINE)
+    return re.findall(r'(?m)^(Acquire::https?::Proxy(?:::\S+)?) "([^"]+)";$', dump)
 
 
 def _pip_settings() -> dict[str, str]:

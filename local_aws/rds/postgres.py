@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from local_aws import certificates
 from local_aws.errors import LocalAwsError
 from local_aws.machine import networks
+from local_aws.machine.podman import bind
 from local_aws.rds import parameters
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Postgres:
             "--restart=on-failure:5",
             "--log-driver=k8s-file",
             f"--log-opt=path={self.folder / 'log'}",
-            f"--volume={self.folder}:/rds",
+            bind(self.folder, "/rds"),
             self.image,
             "/bin/sh",
             "/rds/config/start",

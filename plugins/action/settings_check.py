@@ -89,7 +89,28 @@ def wrong_value(name: str, value: Any, option: dict[str, Any]) -> list[str]:
         if key in {"type", "elements", "choices", "options"}
     }
     messages = ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages
-    return [f"{name}: {message}" for message in messages]
+    return [f"{name}: {message}" for message in messages] or blank_ends(name, value)
+
+
+def blank_ends(name: str, value: Any) -> list[str]:
+    """Return which texts in a value begin or end with blanks or line breaks.
+
+    Nobody means them, most checks let them pass, and AWS and the host's programs do not.
+    """
+    if isinstance(value, dict):
+        return [
+            problem for key, item in value.items() for problem in blank_ends(f"{name}.{key}", item)
+        ]
+    if isinstance(value, list):
+        return [
+            problem
+            for place, item in enumerate(value)
+            for problem in blank_ends(f"{name}[{place}]", item)
+        ]
+    if isinstance(value, str) and value != value.strip():
+        problem = "it begins or ends with a blank or a line break. Remove it."
+        return [f"{name}: {str(value)!r} is not a valid value: {problem}"]
+    return []
 
 
 def unknown_name(name: str, known: set[str], roles: set[str]) -> list[str]:

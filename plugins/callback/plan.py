@@ -45,13 +45,13 @@ _LONGEST_VALUE = 200
 _LOOKING = re.compile(
     r"(^|\.)(\w+_info|assert|debug|fail|set_fact|stat|slurp|find|uri|wait_for|pause|setup|add_host"
     r"|meta|include_\w+|import_\w+|settings_check|botocore_cache|gather_facts|postgresql_ping|postgresql_query"
-    r"|validate_argument_spec)$"
+    r"|validate_argument_spec)\Z"
 )
 _VERB = re.compile(r"^(Create|Plan) ")
 # What AWS names things by once they are there.
-_IDENTITY = re.compile(r"(^|_)(arn|id|ids)$")
+_IDENTITY = re.compile(r"(^|_)(arn|id|ids)\Z")
 # What our roles and amazon.aws plan with in the place of what is not there yet.
-_PLANNED_IDENTITY = re.compile(r"-(0{17}|x{8})$")
+_PLANNED_IDENTITY = re.compile(r"-(0{17}|x{8})\Z")
 # What a module is told about how to work, and not about what there shall be.
 _MANNERS = {"state", "wait", "wait_timeout", "apply_immediately", "filters", "name"}
 _NO_STATE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,20 @@ ROLES = {path.name for path in (ROOT / "roles").iterdir()}
         ("mlflow_environment", ["A=1"], """-e '{"mlflow_environment": {...}}'"""),
         ("aws_vpc_subnets", [{"name": "public-a"}], "cidr, public, zone"),
         ("aws_vpc_host_ports", [22, "ssh"], "int"),
+        ("deployment", "demo\n", r"'demo\n'"),
+        ("aws_vpc_cidr", "10.0.0.0/16\n", "Remove it."),
+        ("aws_ec2_instance_type", " t3.medium", "Remove it."),
+        ("allowed_cidrs", ["192.0.2.1/32", "192.0.2.2/32\r\n"], "Remove it."),
+        ("mlflow_names", ["mlflow.test\t"], "Remove it."),
+        ("mlflow_access_users", [{"name": "reader\u00a0"}], "Remove it."),
+        ("mlflow_environment", {"NAME": "value\n"}, "Remove it."),
     ],
 )
 def test_wrong_value_is_named_with_its_cure(name: str, value: object, message: str) -> None:
     problems = wrong_value(name, value, OPTIONS[name])
 
     assert len(problems) == 1
-    assert problems[0].startswith(f"{name}: ")
+    assert re.match(rf"{name}[]\w.[]*: ", problems[0])
     assert message in problems[0]
 
 
