@@ -34,7 +34,7 @@ NOT_RUN = {
 # Programs that run until they are interrupted, and the line by which they say that they work.
 SERVERS = {r"^prometheus ": "Server is ready to receive web requests"}
 # Pages whose commands take more than a minute.
-SLOW = {"docs/lifecycle.md", "docs/runbook.md", "docs/upgrade.md"}
+SLOW = {"docs/lifecycle.md", "docs/monitoring.md", "docs/runbook.md", "docs/upgrade.md"}
 COMMANDS = {page: commands_of(page) for page in PAGES}
 END = "\x1e"
 
