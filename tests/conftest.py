@@ -57,6 +57,8 @@ class LocalAws:
     settings: dict[str, str] = field(
         default_factory=lambda: {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "60"}
     )
+    # Where the playbooks are.
+    clone: Path = ROOT
 
     @property
     def environment(self) -> dict[str, str]:
@@ -91,7 +93,7 @@ class LocalAws:
         """Run a playbook against it."""
         result = subprocess.run(
             [BIN / "ansible-playbook", playbook, *self.extra_variables, *arguments],
-            cwd=ROOT,
+            cwd=self.clone,
             env=self.environment,
             text=True,
             stdin=subprocess.DEVNULL,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,14 @@ import requests
 
 from tests.conftest import BIN, ROOT, LocalAws
 
+from .shell import run_shell
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME = "e2e"
+NAME = "local"
+CLONE = ROOT / ".cache/e2e"
+PORT = 5572
 CONFIG = ROOT / "models/configs/random_forest.json"
 
 
@@ -32,7 +38,12 @@ class Deployment:
     @property
     def directory(self) -> Path:
         """Keys, certificates and outputs."""
-        return ROOT / ".deploy" / NAME
+        return self.clone / ".deploy" / NAME
+
+    @property
+    def clone(self) -> Path:
+        """Where the user has this repository."""
+        return self.aws.clone
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -93,36 +104,50 @@ class Deployment:
 
     def experiment(self, config: Path) -> subprocess.CompletedProcess[str]:
         """Log one experiment, as a data scientist does."""
-        return subprocess.run(
-            [BIN / "python", ROOT / "models/train.py", config],
-            env={"PATH": self.aws.environment["PATH"], **self.client_environment},
-            text=True,
-            capture_output=True,
-            check=False,
-        )
+        return self.use(f".venv/bin/python models/train.py {shlex.quote(str(config))}")
+
+    def use(self, command: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+        """Run a command as a user does who exports mlflow.env and nothing else."""
+        exports = f"set -a; . .deploy/{NAME}/mlflow.env; set +a"
+        return run_shell(f"{exports}\n{command}", self.clone, seconds)
+
+
+def clone(directory: Path) -> None:
+    """Copy what Git has or would add, as the directory of a user.
+
+    It shares the environment of the tests, which takes minutes to make, and has an inventory that
+    keeps clear of a deployment that the developer has up.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout
+    present = b"\0".join(
+        name for name in files.split(b"\0") if os.path.lexists(ROOT / os.fsdecode(name))
+    )
+    pack = ["tar", "--create", "--null", "--no-recursion", "--files-from=-"]
+    packed = subprocess.run(pack, cwd=ROOT, input=present, capture_output=True, check=True).stdout
+    subprocess.run(["tar", "--extract"], cwd=directory, input=packed, check=True)
+    (directory / ".venv").symlink_to(BIN.parent)
+    inventory = directory / "inventory/local/group_vars/all/e2e.yml"
+    shutil.copy(ROOT / "tests/e2e/inventory.yml", inventory)
 
 
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
-    """Make up, beside what a user may have up; make down in the end, whatever happened."""
-    aws = LocalAws(ROOT / ".cache/e2e", 5572, {"deployment": NAME})
-    variables = ROOT / "tests/e2e/deployment.yml"
-    made = subprocess.run(
-        ["make", "up", f"DEPLOYMENT={NAME}", f"ANSIBLE_ARGS=-e @{variables}"],
-        cwd=ROOT,
-        env=aws.environment,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    """Make up, beside what a developer may have up; make down in the end, whatever happened."""
+    aws = LocalAws(CLONE / ".local-aws", PORT, {"deployment": NAME}, clone=CLONE)
+    if CLONE.exists():
+        run_shell("make down", CLONE, exported={"LOCAL_AWS_PORT": str(PORT)})
+    clone(CLONE)
+    exported = {"LOCAL_AWS_PORT": str(PORT), **aws.settings}
+    made = run_shell("make up", CLONE, 1200, exported)
     try:
         assert made.returncode == 0, made.stdout
         yield Deployment(aws, made.stdout)
     finally:
-        down = subprocess.run(["make", "down"], cwd=ROOT, env=aws.environment, check=False)
-    assert down.returncode == 0
+        down = run_shell("make down", CLONE, exported=exported)
+    assert down.returncode == 0, down.stdout
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The users of tests/e2e/deployment.yml, each with the file that is handed to them."""
+"""The users of tests/e2e/inventory.yml, each with the file that is handed to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CREATE = "2.0/mlflow/experiments/create"
 SEARCH = "2.0/mlflow/experiments/search"
-VARIABLES = ROOT / "tests/e2e/deployment.yml"
+VARIABLES = ROOT / "tests/e2e/inventory.yml"
 
 
 def test_reader_sees_everything_and_writes_nothing(deployment: Deployment) -> None:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.conftest import ROOT
-
 if TYPE_CHECKING:
     from tests.e2e.conftest import Deployment
 
@@ -42,7 +40,7 @@ def test_outputs_are_for_their_owner_only(deployment: Deployment) -> None:
 
 
 def test_second_run_changes_nothing(deployment: Deployment) -> None:
-    play = deployment.aws.play("site.yml", "-e", f"@{ROOT}/tests/e2e/deployment.yml")
+    play = deployment.aws.play("site.yml")
 
     assert play.returncode == 0, play.output
     assert play.recap["changed"] == 0, play.output
@@ -58,9 +56,7 @@ def test_playbook_of_one_part_finds_the_others_by_itself(deployment: Deployment,
 
 
 def test_plan_of_a_converged_deployment_changes_nothing(deployment: Deployment) -> None:
-    play = deployment.aws.play(
-        "site.yml", "--check", "--diff", "-e", f"@{ROOT}/tests/e2e/deployment.yml"
-    )
+    play = deployment.aws.play("site.yml", "--check", "--diff")
 
     assert play.returncode == 0, play.output
     assert play.recap["changed"] == 0, play.output

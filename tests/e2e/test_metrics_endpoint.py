@@ -14,7 +14,6 @@ import pytest
 import requests
 from prometheus_client.openmetrics import parser as openmetrics
 
-from tests.conftest import ROOT
 from tests.e2e.conftest import CONFIG
 
 if TYPE_CHECKING:
@@ -259,9 +258,7 @@ def test_database_away_is_told_within_two_seconds_and_its_return_is_noticed(
 def test_token_is_rotated_by_one_run(deployment: Deployment) -> None:
     old = deployment.token
 
-    play = deployment.aws.play(
-        "playbooks/rotate_metrics_token.yml", "-e", f"@{ROOT}/tests/e2e/deployment.yml"
-    )
+    play = deployment.aws.play("playbooks/rotate_metrics_token.yml")
 
     assert play.returncode == 0, play.output
     assert deployment.token != old

@@ -9,8 +9,11 @@ import pytest
 
 from tests.conftest import ROOT
 
+from .conftest import NAME
+from .shell import run_shell
+
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Deployment
+    from .conftest import Deployment
 
 
 def routes() -> str:
@@ -22,7 +25,7 @@ def routes() -> str:
 def network(deployment: Deployment) -> str:
     """The addresses of the deployment, which this machine has while it is there."""
     vpcs = deployment.aws.client("ec2").describe_vpcs(
-        Filters=[{"Name": "tag:Deployment", "Values": ["e2e"]}]
+        Filters=[{"Name": "tag:Deployment", "Values": [NAME]}]
     )["Vpcs"]
     network = str(vpcs[0]["CidrBlock"])
     assert network in routes()
@@ -31,10 +34,10 @@ def network(deployment: Deployment) -> str:
 
 @pytest.mark.usefixtures("network")
 def test_destroy_leaves_nothing(deployment: Deployment) -> None:
-    play = deployment.aws.play("playbooks/destroy.yml", "-e", "confirm=e2e", "-e", "purge=true")
+    play = deployment.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}", "-e", "purge=true")
 
     assert play.returncode == 0, play.output
-    assert deployment.aws.resources("e2e") == []
+    assert deployment.aws.resources(NAME) == []
     assert not deployment.directory.exists()
 
 
@@ -46,15 +49,10 @@ def test_policy_for_deploying_allows_all_that_was_called(deployment: Deployment)
 
 
 def test_make_down_leaves_nothing(deployment: Deployment, network: str) -> None:
-    down = subprocess.run(
-        ["make", "down"],
-        cwd=ROOT,
-        env=deployment.aws.environment,
-        text=True,
-        capture_output=True,
-        check=False,
+    down = run_shell(
+        "make down", deployment.clone, exported={"LOCAL_AWS_PORT": str(deployment.aws.port)}
     )
 
-    assert down.returncode == 0, down.stderr
+    assert down.returncode == 0, down.stdout
     assert "not running" in deployment.aws.command("status").stdout
     assert network not in routes()
