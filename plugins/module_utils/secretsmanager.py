@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import string
 from typing import Any
@@ -45,6 +46,11 @@ def generate_password(length: int, classes: list[str]) -> str:
     characters += [draw.choice(everything) for _ in range(length - len(classes))]
     draw.shuffle(characters)
     return "".join(characters)
+
+
+def generate_fernet_key() -> str:
+    """Return 32 random bytes in URL-safe Base64, as `cryptography.fernet` takes them."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 def same_key(wanted: str, current: str | None) -> bool:

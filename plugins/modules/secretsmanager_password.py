@@ -52,10 +52,23 @@ options:
       - Stores this text instead of a generated password. A secret with another text is changed.
       - RV(value) is not returned then.
     type: str
+  format:
+    description:
+      - What is generated, a password or a key for the Fernet cipher (32 random bytes in URL-safe
+        Base64). O(length), O(punctuation) and O(exclude_characters) are for passwords.
+    type: str
+    choices: ['password', 'fernet']
+    default: password
   rotate:
     description:
       - Generates a new password although there is one. Each run with V(true) changes the secret.
       - Secrets Manager keeps the one before it under the stage C(AWSPREVIOUS).
+    type: bool
+    default: false
+  keep_previous:
+    description:
+      - With O(rotate), writes the new password before those that the secret holds, separated by a
+        space, so that what was encrypted under them can be read.
     type: bool
     default: false
   description:
@@ -172,6 +185,7 @@ with suppress(ImportError):  # AnsibleAWSModule says what is missing.
 from ansible.module_utils.secretsmanager import (
     character_classes,
     describe_secret,
+    generate_fernet_key,
     generate_password,
     read_value,
     same_key,
@@ -238,10 +252,18 @@ class Password:
         """Return the text that the secret is to get."""
         if self.params["value"] is not None:
             return str(self.params["value"])
+        if self.params["format"] == "fernet":
+            return generate_fernet_key()
         classes = character_classes(
             punctuation=self.params["punctuation"], exclude=self.params["exclude_characters"]
         )
         return generate_password(self.params["length"], classes)
+
+    def placeholder(self) -> str:
+        """Return a text of the same form as a generated one, for check mode."""
+        if self.params["format"] == "fernet":
+            return f"{'planned':0<43}="
+        return "planned".ljust(self.params["length"], "0")
 
     def present(self) -> dict[str, Any]:
         """Create, restore or mend the secret; return the module's result."""
@@ -265,7 +287,7 @@ class Password:
         if self.check_mode and before is None:
             del result["secret"]
         if self.params["value"] is None:
-            result["value"] = text or "planned".ljust(self.params["length"], "0")
+            result["value"] = text or self.placeholder()
         return result
 
     def _planned_facts(self) -> dict[str, Any]:
@@ -295,9 +317,10 @@ class Password:
         if self.params["rotate"] or outdated:
             changed = True
             planned["version_id"] = _NEW_VERSION
+            before = text if self.params["rotate"] and self.params["keep_previous"] else None
             text = None
             if not self.check_mode:
-                text = self.new_text()
+                text = " ".join(filter(None, [self.new_text(), before]))
                 self.client.put_secret_value(SecretId=self.name, SecretString=text, aws_retry=True)
 
         settings = plan_settings(self.params, current)
@@ -381,7 +404,9 @@ def main() -> None:
             "punctuation": {"type": "bool", "default": False},
             "exclude_characters": {"type": "str", "default": ""},
             "value": {"type": "str", "no_log": True},
+            "format": {"type": "str", "choices": ["password", "fernet"], "default": "password"},
             "rotate": {"type": "bool", "default": False},
+            "keep_previous": {"type": "bool", "default": False},
             "description": {"type": "str"},
             "kms_key_id": {"type": "str"},
             "recovery_window": {"type": "int", "default": 30},

@@ -37,7 +37,10 @@ ADMIN = "admin"
 ADMIN_PASSWORD = "test-Admin-of-the-server"
 DATABASE_USER = "mlflow_server"
 DATABASE_PASSWORD = "test-Server-of-the-rows"
+WEBHOOK_KEY = "a2V5IG9mIHRoZSB3ZWJob29rcy4uLi4uLi4uLi4uLi4="
+GATEWAY_PASSPHRASE = "passphrase-of-the-gateway-0123456789"
 VERSION = yaml.safe_load((ROOT / "roles/mlflow/defaults/main.yml").read_text())["mlflow_version"]
+VERSIONS = sorted(path.stem for path in (ROOT / "requirements/server").glob("*.txt"))
 # As role mlflow_database makes it: it changes rows, and no tables.
 ROLE = f"""
 DO $$ BEGIN
@@ -144,6 +147,60 @@ def locked_environment(lock: Path, without: tuple[str, ...] = ()) -> Path:
     return python
 
 
+@dataclass(frozen=True)
+class Host:
+    """The program that runs MLflow, and the files that it reads.
+
+    Attributes
+    ----------
+    command
+        The program, without its subcommand.
+    settings
+        Its environment.
+    owner, password
+        Who owns the database's tables.
+    """
+
+    command: list[str]
+    settings: dict[str, str]
+    owner: str
+    password: str
+
+    def plan(self) -> dict[str, Any]:
+        """Return what the database lacks."""
+        plan: dict[str, Any] = json.loads(
+            _run(*self.command, "plan", f"--admin={ADMIN}", env=self.settings)
+        )
+        return plan
+
+    def apply(self, *options: str) -> dict[str, Any]:
+        """Give the database what it lacks; return what that was."""
+        said = _run(
+            *(*self.command, "apply", f"--admin={ADMIN}", f"--owner={self.owner}", *options),
+            env=self.settings,
+            text=self.password,
+        )
+        plan: dict[str, Any] = json.loads(said)
+        return plan
+
+
+def installed(
+    cluster: Cluster,
+    database: str,
+    directory: Path,
+    environ: dict[str, str] | None = None,
+    version: str = VERSION,
+    **variables: Any,
+) -> Host:
+    """Write what role mlflow writes; the parameters are those of `deployed_server`."""
+    settings = _write_settings(cluster, database, directory, free_port(), variables)
+    host = shutil.copytree(PROGRAMS, directory / "host")
+    command = [str(environment(version=version)), str(host / "mlflow_host.py")]
+    _run(*command, "heads", env=settings)
+    owner = cluster.connect(database).get_dsn_parameters()["user"]
+    return Host(command, settings | (environ or {}), owner, cluster.password)
+
+
 @contextmanager
 def deployed_server(
     cluster: Cluster,
@@ -164,26 +221,18 @@ def deployed_server(
     environ
         What else stands in its environment, e.g. where AWS is.
     version
-        MLflow's version.
+        The version of MLflow, one that has a lock.
     variables
         Variables of the role.
     """
-    port = free_port()
-    settings = _write_settings(cluster, database, directory, port, variables) | (environ or {})
-    host = shutil.copytree(PROGRAMS, directory / "host")
-    command = [str(environment(version=version)), str(host / "mlflow_host.py")]
-    _run(*command, "heads", env=settings)
-    owner = cluster.connect(database).get_dsn_parameters()["user"]
-    _run(
-        *(*command, "apply", f"--admin={ADMIN}", f"--owner={owner}"),
-        env=settings,
-        text=cluster.password,
-    )
+    host = installed(cluster, database, directory, environ, version, **variables)
+    host.apply()
     workers = str(variables.get("mlflow_workers", 2))
     with _running(
-        [*command, "serve", "--workers", workers], settings, directory / "log"
+        [*host.command, "serve", "--workers", workers], host.settings, directory / "log"
     ) as process:
-        server = Server(f"http://127.0.0.1:{port}", process, basic(ADMIN, ADMIN_PASSWORD))
+        url = f"http://127.0.0.1:{host.settings['MLFLOW_PORT']}"
+        server = Server(url, process, basic(ADMIN, ADMIN_PASSWORD))
         wait(server)
         yield server
 
@@ -284,6 +333,8 @@ def _write_settings(
         "mlflow_admin_username": ADMIN,
         "mlflow_admin_password": ADMIN_PASSWORD,
         "mlflow_secret_key": "session-key-of-the-tests-0123456789",
+        "mlflow_webhook_keys": [WEBHOOK_KEY],
+        "mlflow_gateway_passphrases": [GATEWAY_PASSPHRASE],
         "mlflow_public_urls": [f"http://127.0.0.1:{port}"],
         **variables,
     }
@@ -300,8 +351,8 @@ def _write_settings(
     return {"PATH": os.environ["PATH"], "HOME": str(directory), **values}
 
 
-def _run(*command: str | Path, env: dict[str, str] | None = None, text: str = "") -> None:
-    """Run a program; what it said is part of the error."""
+def _run(*command: str | Path, env: dict[str, str] | None = None, text: str = "") -> str:
+    """Run a program; return what it printed, which is part of the error."""
     done = subprocess.run(
         [str(word) for word in command],
         check=False,
@@ -313,6 +364,7 @@ def _run(*command: str | Path, env: dict[str, str] | None = None, text: str = ""
     )
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout}\n{done.stderr}")
+    return done.stdout
 
 
 @contextmanager

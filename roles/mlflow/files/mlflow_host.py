@@ -2,7 +2,7 @@
 
 MLflow's own command hands the backend's password and the session key to its workers through their
 environments, where `ps auxe` shows them. Here the database's password stays in a libpq password
-file, and the other secrets in files that each worker reads for itself.
+file, and the other secrets in files that each worker reads for itself; mlflow_keys.py says which.
 
 Subcommands: heads, plan, apply (used by Ansible), serve and ready (used by mlflow.service), watch
 (used by mlflow-watch.service), collect-garbage (used by mlflow-gc.service).
@@ -34,6 +34,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+import mlflow_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,17 +70,23 @@ class Plan:
         Whether the index over each experiment's latest run is to be built.
     admin
         "create" or "update" where the administrator's account differs, otherwise "keep".
+    encrypt
+        How many secrets are encrypted under another key than the newest.
+    unreadable
+        Secrets that none of the keys fits.
     """
 
     migrations: list[str]
     outdated: list[str]
     index: bool
     admin: str
+    encrypt: int
+    unreadable: list[str]
 
     @property
     def differs(self) -> bool:
         """Whether `apply` would change anything."""
-        return bool(self.migrations) or self.index or self.admin != "keep"
+        return bool(self.migrations or self.encrypt) or self.index or self.admin != "keep"
 
 
 def setting(name: str) -> str:
@@ -92,6 +100,11 @@ def setting(name: str) -> str:
 def secret(name: str) -> str:
     """Read a secret from its file."""
     return (Path(setting("MLFLOW_HOST_SECRETS")) / name).read_text().strip()
+
+
+def server_keys() -> mlflow_keys.Keys:
+    """Read the keys of the server from their files."""
+    return mlflow_keys.read(Path(setting("MLFLOW_HOST_SECRETS")))
 
 
 def become_owner(name: str, password: str) -> None:
@@ -182,11 +195,14 @@ def make_plan(username: str, password: str) -> Plan:
         actual = actual_heads(cursor)
         wanted = expected_heads()
         migrations = [name for name, head in wanted.items() if actual[name] != head]
+        secrets = mlflow_keys.review(cursor, server_keys())
         return Plan(
             migrations=migrations,
             outdated=[name for name in migrations if actual[name] is not None],
             index=not index_is_valid(cursor),
             admin=admin_step(cursor, username, password),
+            encrypt=len(secrets.webhooks) + len(secrets.gateway),
+            unreadable=secrets.unreadable,
         )
 
 
@@ -212,8 +228,8 @@ def build_index() -> None:
         cursor.execute(INDEX_STATEMENT)
 
 
-def apply_plan(plan: Plan, username: str, password: str) -> None:
-    """Bring schema, index and administrator to what is wanted."""
+def apply_plan(plan: Plan, username: str, password: str, *, discard: bool) -> None:
+    """Bring schema, index, administrator and encrypted secrets to what is wanted."""
     uri = setting("MLFLOW_BACKEND_STORE_URI")
     if "tracking" in plan.migrations:
         # These private functions are what the server and `mlflow db upgrade` call; the command
@@ -233,6 +249,9 @@ def apply_plan(plan: Plan, username: str, password: str) -> None:
             store.update_user(username, password=password, is_admin=True)
         else:
             store.create_user(username, password, is_admin=True)
+    if plan.encrypt or (discard and plan.unreadable):
+        with database() as cursor:
+            mlflow_keys.encrypt_again(cursor, server_keys(), discard=discard)
 
 
 def wait_for_database() -> None:
@@ -276,8 +295,8 @@ def create_app() -> Any:
     configure_logging()
     # A worker that is still loading has no request to finish: SIGTERM ends it at once.
     finish_requests = signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # Set here and not by the unit: what a process sets for itself does not show in `ps auxe`.
-    os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"] = secret("secret-key")
+    # Again, for a worker that was not forked from the process that has imported all.
+    mlflow_keys.hand_over()
 
     wait_for_database()
     auth = importlib.import_module("mlflow.server.auth")
@@ -423,6 +442,7 @@ def login(username: str) -> dict[str, str]:
 def collect_garbage(username: str, older_than: str) -> None:
     """Delete for ever what was deleted longer ago than that (`30d`), artifacts included."""
     configure_logging()
+    mlflow_keys.hand_over()
     refuse_foreign_schema()
     # The artifacts are deleted through the server. What a process sets for itself does not show in
     # `ps auxe`.
@@ -479,6 +499,9 @@ def main(arguments: list[str] | None = None) -> None:
         metavar="ROLE",
         help="database role that owns the tables; its password is read from standard input",
     )
+    command.add_argument(
+        "--discard-unreadable", action="store_true", help="give up secrets that no key fits"
+    )
     command = commands.add_parser("serve", help="serve until SIGTERM")
     command.add_argument("--workers", type=int, required=True)
     command.add_argument("--metrics-port", type=int, default=0, help="0 serves no metrics")
@@ -507,10 +530,11 @@ def run(options: argparse.Namespace) -> None:
         case "plan" | "apply":
             password = secret("admin-password")
             if options.command == "apply":
+                mlflow_keys.hand_over()
                 become_owner(options.owner, sys.stdin.readline().rstrip("\n"))
             plan = make_plan(options.admin, password)
             if options.command == "apply":
-                apply_plan(plan, options.admin, password)
+                apply_plan(plan, options.admin, password, discard=options.discard_unreadable)
             print(json.dumps(asdict(plan) | {"differs": plan.differs}))
         case "serve":
             serve(options.workers, options.metrics_port)

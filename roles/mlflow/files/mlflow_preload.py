@@ -6,6 +6,8 @@ from __future__ import annotations
 import gc
 import importlib
 
+import mlflow_keys
+
 MODULES = (
     "mlflow.server.auth",
     "mlflow.server.handlers",
@@ -21,6 +23,8 @@ MODULES = (
     "uvicorn.loops.uvloop",
 )
 
+# MLflow takes some of them, or makes up its own, while it is imported.
+mlflow_keys.hand_over()
 for module in MODULES:
     importlib.import_module(module)
 # What is here stays in memory that the workers share: the collector would write to all of it.

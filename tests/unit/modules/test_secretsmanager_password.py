@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,6 +135,35 @@ def test_rotation_gives_another_value_and_keeps_the_one_before(
     assert second["value"] == current_text(client) != first["value"]
     previous = client.get_secret_value(SecretId=NAME, VersionStage="AWSPREVIOUS")
     assert previous["SecretString"] == first["value"]
+
+
+def test_fernet_key_is_generated_once(client: Any, run_module: RunModule) -> None:
+    planned = run_module(MODULE, name=NAME, format="fernet", check=True)
+    first = run_module(MODULE, name=NAME, format="fernet")
+    second = run_module(MODULE, name=NAME, format="fernet")
+
+    assert first["value"] == second["value"] == current_text(client)
+    assert not second["changed"]
+    for key in (planned["value"], first["value"]):
+        assert Fernet(key).decrypt(Fernet(key).encrypt(b"text")) == b"text"
+
+
+@pytest.mark.parametrize("kind", ["password", "fernet"])
+def test_rotation_that_keeps_previous_values_adds_one_before_them(
+    client: Any, run_module: RunModule, kind: str
+) -> None:
+    rotate: dict[str, Any] = {"name": NAME, "format": kind, "rotate": True, "keep_previous": True}
+    first = run_module(MODULE, name=NAME, format=kind)["value"]
+    assert run_module(MODULE, **rotate, check=True)["changed"]
+    assert current_text(client) == first
+    second = run_module(MODULE, **rotate)["value"].split()
+    third = run_module(MODULE, **rotate)["value"].split()
+
+    assert second[1:] == [first]
+    assert third[1:] == second
+    assert len(set(third)) == 3
+    assert current_text(client).split() == third
+    assert not run_module(MODULE, name=NAME, format=kind, keep_previous=True)["changed"]
 
 
 def test_given_value_is_stored_and_never_returned(client: Any, run_module: RunModule) -> None:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 CURES = {
     "short_admin_password": "mlflow_admin_password needs 12 or more characters",
+    "short_webhook_key": "is not a valid Fernet key",
+    "broken_webhook_key": "is not a valid Fernet key",
+    "no_gateway_passphrase": "mlflow_gateway_passphrases is empty: set it to",
+    "short_gateway_passphrase": "fewer than 32 characters",
+    "key_in_environment": "MLFLOW_CRYPTO_KEK_PASSPHRASE is not allowed there",
     "missing_database": "mlflow_database_host is empty: set it to",
     "missing_authority": "mlflow_database_ca: there is no file /nowhere/ca.pem",
     "unlocked_version": "1.0.0",
