@@ -21,11 +21,9 @@ AUDIT := .venv-audit
 OUTPUTS := .deploy/$(DEPLOYMENT)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_PYTHON_DOWNLOADS := never
-# What an operator may have exported for other projects. ANSIBLE_STRATEGY stays: docs/decisions.md names it.
-export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-unexport ANSIBLE_INVENTORY ANSIBLE_ROLES_PATH ANSIBLE_LIBRARY ANSIBLE_MODULE_UTILS ANSIBLE_ACTION_PLUGINS
-unexport ANSIBLE_CALLBACK_PLUGINS ANSIBLE_STRATEGY_PLUGINS ANSIBLE_COLLECTIONS_PATH ANSIBLE_CALLBACKS_ENABLED
-unexport ANSIBLE_CHECK_MODE ANSIBLE_VAULT_PASSWORD_FILE ANSIBLE_PRIVATE_KEY_FILE ANSIBLE_REMOTE_USER
+# What an operator may have exported for other projects; what only changes the looks stays, and what the docs name.
+ANSIBLE_KEPT := ANSIBLE_ARGS ANSIBLE_STRATEGY ANSIBLE_VERBOSITY ANSIBLE_FORCE_COLOR ANSIBLE_NOCOLOR ANSIBLE_LOG_PATH
+unexport $(filter-out $(ANSIBLE_KEPT),$(filter ANSIBLE_%,$(.VARIABLES)))
 unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONSAFEPATH PYTHONOPTIMIZE VIRTUAL_ENV CONDA_PREFIX CDPATH BASH_ENV
 unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV UV_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT
 unexport GIT_DIR GIT_WORK_TREE
@@ -41,6 +39,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
+# Also in a directory that others may write to, where Ansible itself would ignore the file.
+up: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 up: system $(VENV)/.up ## everything on this machine: local AWS, the whole deployment, one experiment
 	@echo "==> Local AWS"
 	$(ROOT) $(BIN)/python -m local_aws start
@@ -56,10 +56,12 @@ down: ## stops local AWS and removes all that it made; images stay cached
 
 .PHONY: system
 system:
+	@scripts/check-clone.sh
 	@scripts/system-packages.sh
 
 .PHONY: system-test
 system-test:
+	@scripts/check-clone.sh
 	@scripts/system-packages.sh test
 
 # The locks agree with each other, so one environment holds them all.

@@ -4,6 +4,8 @@ set -euo pipefail
 python=$1 directory=$2
 shift 2
 
+"$(dirname "$0")/check-clone.sh"
+
 "$python" - <<'PYTHON' || exit 1
 import sys
 if sys.version_info < (3, 11):

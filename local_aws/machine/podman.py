@@ -133,7 +133,8 @@ class Podman:
                 "Hosts with systemd need root: run this with sudo (`make up` asks for it)."
             )
         overrides = _version() >= OVERRIDE_VERSION
-        environment = dict(os.environ)
+        # conmon ends over a path that is not of the locale's encoding.
+        environment = {**os.environ, "LC_ALL": "C.UTF-8"}
         if not overrides:
             environment.pop("CONTAINERS_CONF", None)
         tables = _lacking()
@@ -149,11 +150,15 @@ class Podman:
         return environment
 
 
+def csv_field(text: str) -> str:
+    """Return `text` as one field of an option that podman reads as a line of CSV."""
+    return '"' + text.replace('"', '""') + '"'
+
+
 def bind(source: Path, target: str, *, read_only: bool = False) -> str:
     """Return podman's argument that mounts a folder; `--volume` would end it at the first colon."""
-    # The value is a line of CSV, in which a quoted field may hold commas and quotes.
-    field = f"source={source}".replace('"', '""')
-    return f'--mount=type=bind,"{field}",destination={target}' + ",ro=true" * read_only
+    options = ",ro=true" if read_only else ""
+    return f"--mount=type=bind,{csv_field(f'source={source}')},destination={target}{options}"
 
 
 def _lacking() -> Tables:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from local_aws import certificates
 from local_aws.errors import LocalAwsError
 from local_aws.machine import networks
-from local_aws.machine.podman import bind
+from local_aws.machine.podman import bind, csv_field
 from local_aws.rds import parameters
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Postgres:
             # RDS, too, starts a server again that has crashed.
             "--restart=on-failure:5",
             "--log-driver=k8s-file",
-            f"--log-opt=path={self.folder / 'log'}",
+            "--log-opt=" + csv_field(f"path={self.folder / 'log'}"),
             bind(self.folder, "/rds"),
             self.image,
             "/bin/sh",

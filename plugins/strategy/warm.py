@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 import sys
+import tempfile
 from typing import Any
 
 from ansible.plugins.strategy.linear import StrategyModule as Linear
@@ -34,12 +35,20 @@ description:
 
 # From <sys/prctl.h>
 _PR_SET_PDEATHSIG = 1
+# Mitogen's processes meet at a socket there, whose whole path may have 107 bytes.
+_LONGEST_TEMPORARY_DIRECTORY = 80
 
 
 class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed bases
     """Linear, with Mitogen underneath where it is installed."""
 
     _workers_are_bound = False
+
+    def run(self, *arguments: Any, **options: Any) -> Any:
+        """Run a play."""
+        if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TEMPORARY_DIRECTORY:
+            tempfile.tempdir = "/tmp"  # noqa: S108  as Python itself has it without TMPDIR
+        return super().run(*arguments, **options)
 
     def _queue_task(self, *arguments: Any, **options: Any) -> None:
         # By the first task Mitogen has started its own processes, which end by themselves.

@@ -13,7 +13,7 @@ import pytest
 
 from local_aws.errors import LocalAwsError
 from local_aws.machine import images, networks, podman, trust
-from local_aws.machine.podman import Podman, PodmanError
+from local_aws.machine.podman import Podman, PodmanError, bind, csv_field
 from local_aws.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_ordinary_machine_gets_no_configuration(
     monkeypatch.setattr(podman, "_lacking", dict)
     monkeypatch.setattr(podman, "_network_backend", lambda _: "netavark")
     own = Podman(Settings(data_dir=tmp_path))
-    assert not set(own.environment) - set(os.environ)
+    assert set(own.environment) - set(os.environ) <= {"LC_ALL"}
     assert not (tmp_path / "containers.conf").exists()
 
 
@@ -86,6 +86,26 @@ def test_removal_takes_everything_of_ours_and_nothing_else(machine: Podman, tmp_
         assert "lah-volume-b" in left
     finally:
         other.remove_all()
+
+
+def test_folder_in_an_odd_path_is_mounted_and_what_carries_it_removed(tmp_path: Path) -> None:
+    folder = tmp_path / """my clone, (v2) o'neil "q" 100% #1 & é\\"""
+    (folder / "data").mkdir(parents=True)
+    (folder / "data/file").write_text("read")
+    settings = Settings(data_dir=folder)
+    own = Podman(settings)
+    image = images.host_image(settings, own)
+    log = csv_field(f"path={folder / 'log'}")
+    try:
+        own.run(
+            *("run", "--name=lah-odd", f"--label={own.label}", "--network=none"),
+            *("--log-driver=k8s-file", f"--log-opt={log}"),
+            *(bind(folder / "data", "/data", read_only=True), image, "cat", "/data/file"),
+        )
+        assert "read" in (folder / "log").read_text()
+    finally:
+        own.remove_all()
+    assert own.run("container", "exists", "lah-odd", check=False).returncode == 1
 
 
 def test_network_has_the_range_and_first_address_of_the_vpc(machine: Podman) -> None:

@@ -47,3 +47,21 @@ def test_strategy_without_mitogen_is_linear(tmp_path: Path, mitogen: str) -> Non
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok=1 " in done.stdout
+
+
+def test_strategy_with_a_long_temporary_directory_runs(tmp_path: Path) -> None:
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(PLAYBOOK)
+    # Longer than the path of a Unix socket can be.
+    temporary = tmp_path / ("t" * 120)
+    temporary.mkdir()
+    done = subprocess.run(
+        [BIN / "ansible-playbook", "--inventory", ROOT / "inventory/local", playbook],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
