@@ -312,6 +312,7 @@ def create_app() -> Any:
     importlib.import_module("mlflow_artifacts").stream_through(application, auth.app)
     importlib.import_module("mlflow_bridge").shorten(application, auth.app)
     importlib.import_module("mlflow_access").protect(application, auth.app, auth)
+    importlib.import_module("mlflow_features").limit(auth.app)
     # What was loaded by now stays: the collector need not look through it at every turn.
     gc.collect()
     gc.freeze()

@@ -44,6 +44,9 @@ DIFFERENT = {
     r"/metrics": "counters",
     # The catalogue of models is fetched from the internet, which tests do without.
     r"/(ajax-)?api/3\.0/mlflow/gateway/supported-models": "internet",
+    # docs/features.md
+    r"/(ajax-)?api/3\.0/?mlflow/(genai/evaluate|(issues|scorer)/invoke|prompt-optimization/jobs)"
+    "": "no jobs",
 }
 BEARER = "Bearer eyJhbGciOiJIUzI1NiJ9"
 # What a client does, in this order. The text in braces is found in an earlier answer.

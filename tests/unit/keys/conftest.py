@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import subprocess
-import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.listener import Listener, listening
 from tests.postgres import running_cluster
 from tests.tracking_server import ADMIN, ADMIN_PASSWORD, VERSION, Server, environment
 
@@ -20,65 +18,11 @@ if TYPE_CHECKING:
 
     from tests.postgres import Cluster
 
-# Webhooks and providers of the tests are on loopback.
-LOOPBACK = {
-    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
-    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
-    "MLFLOW_GATEWAY_API_BASE_ALLOWED_SCHEMES": "http",
-    "MLFLOW_GATEWAY_API_BASE_ALLOW_PRIVATE_IPS": "true",
-}
-COMPLETION = {
-    "id": "1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "test",
-    "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
-    ],
-    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-}
-
-
-@dataclass
-class Listener:
-    """An HTTP server that keeps what it is sent, and answers as OpenAI does.
-
-    Attributes
-    ----------
-    requests
-        Path, headers (names in lower case) and body of each request.
-    """
-
-    url: str
-    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
-
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    heard = Listener("")
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            heard.requests.append((self.path, headers, body))
-            answer = json.dumps(COMPLETION).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        heard.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with listening() as heard:
         yield heard
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")

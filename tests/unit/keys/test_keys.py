@@ -28,11 +28,12 @@ from tests.tracking_server import (
     installed,
 )
 
-from .conftest import LOOPBACK, Listener, client
+from .conftest import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.listener import Listener
     from tests.postgres import Cluster
 
 WEBHOOK_SECRET = "secret of the webhook"
@@ -215,7 +216,14 @@ def test_secrets_are_read_after_a_restart_and_a_rotation(
         directory = tmp_path / name
         directory.mkdir()
         return deployed_server(
-            cluster, database, directory, LOOPBACK, version, mlflow_workers=1, **variables
+            cluster,
+            database,
+            directory,
+            version=version,
+            mlflow_workers=1,
+            # Webhooks and providers of the tests are on loopback.
+            mlflow_features=["ai_gateway", "private_destinations"],
+            **variables,
         )
 
     def use(server: Server, passphrases: list[str]) -> tuple[int, str]:

@@ -23,6 +23,8 @@ CURES = {
     "no_gateway_passphrase": "mlflow_gateway_passphrases is empty: set it to",
     "short_gateway_passphrase": "fewer than 32 characters",
     "key_in_environment": "MLFLOW_CRYPTO_KEK_PASSPHRASE is not allowed there",
+    "unknown_feature": "mlflow_features: jobs is not a valid feature. Choose from ai_gateway",
+    "feature_that_is_not_offered": "MLFLOW_SERVER_ENABLE_JOB_EXECUTION is not a valid variable",
     "missing_database": "mlflow_database_host is empty: set it to",
     "missing_authority": "mlflow_database_ca: there is no file /nowhere/ca.pem",
     "unlocked_version": "1.0.0",

@@ -1,0 +1,107 @@
+"""docs/features.md names every feature that a release has routes for."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.tracking_server import VERSIONS, environment
+
+from .test_features import WORKS
+
+TABLE = (ROOT / "docs/features.md").read_text()
+ROWS = {
+    cells[0]: cells[1:]
+    for cells in (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in TABLE.splitlines()
+        if line.startswith("| ") and not line.startswith("| feature")
+    )
+}
+ROUTES = """
+import json, os
+os.environ["_MLFLOW_SGI_NAME"] = "gunicorn"
+os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"] = "0"
+from mlflow.server import app
+from mlflow.server.fastapi_app import create_fastapi_app
+def walk(routes, prefix=""):
+    for route in routes:
+        if hasattr(route, "original_router"):
+            yield from walk(route.original_router.routes, prefix + route.include_context.prefix)
+        elif getattr(route, "methods", None):
+            yield prefix + route.path
+found = {rule.rule for rule in app.url_map.iter_rules()}
+print(json.dumps(sorted(found | set(walk(create_fastapi_app(app).routes)))))
+"""
+# Which feature a path belongs to, without its prefix /api/2.0/mlflow; the first that matches.
+FEATURES = {
+    r"(genai/evaluate|scorer/invoke|issues/invoke|scorers/online-config|prompt-optimization"
+    r"|jobs).*": "Jobs: evaluation, scoring and prompt optimization started in the UI, scheduled"
+    " scorers, issue detection",
+    r"(gateway-proxy|runs/create-promptlab-run)": "Prompt lab",
+    r"assistant.*": "Assistant",
+    r"(artifacts|mlflow-artifacts)/(presigned|mpu).*": "Presigned and multipart transfers",
+    r"(experiments|runs|metrics|artifacts|mlflow-artifacts|get-artifact|upload-artifact)\b.*"
+    "": "Experiments, runs, metrics, artifacts",
+    r"logged-models.*": "Logged models",
+    r"(registered-models|model-versions).*": "Model registry",
+    r"traces/<\w+>/assessments.*": "Feedback and expectations",
+    r"traces/link-prompts": "Prompts",
+    r"v1/(traces|metrics)": "OpenTelemetry (`/v1/traces`)",
+    r"(traces|unified-traces|get-trace-artifact|get-online-trace-details).*": "Traces",
+    r"datasets.*": "Datasets for evaluations",
+    r"scorers.*": "Registered scorers and judges",
+    r"(label-schemas|review-queues).*": "Label schemas and review queues",
+    r"issues.*": "Issues of applications",
+    r"mcp-servers.*": "MCP registry",
+    r"webhooks.*": "Webhooks",
+    r"gateway.*": "AI gateway, budgets, guardrails",
+    r"workspaces.*": "Workspaces",
+    r"demo/.*": "Demo data",
+    r"graphql": "GraphQL",
+    r"ui-telemetry": "Telemetry of MLflow",
+}
+# Pages, their files, and what describes the server.
+OTHERS = re.compile(
+    r"(|health|version|server-info|static-files/.*|build/.*|docs.*|redoc|openapi\.json|metrics"
+    r"|static/.*)"
+)
+PREFIX = re.compile(r"^/(?:(?:ajax-)?api/\d\.\d/?(?:mlflow/)?)?")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_route_of_a_release_belongs_to_a_feature(version: str) -> None:
+    done = subprocess.run(
+        [environment(version=version), "-c", ROUTES], capture_output=True, text=True, check=True
+    )
+    routes = [PREFIX.sub("", path).strip("/") for path in json.loads(done.stdout.splitlines()[-1])]
+    assert len(routes) > 150
+    known = re.compile("|".join(f"(?:{pattern})" for pattern in FEATURES))
+    assert (
+        sorted({one for one in routes if not (known.fullmatch(one) or OTHERS.fullmatch(one))}) == []
+    )
+
+
+def test_every_feature_with_routes_is_in_the_table() -> None:
+    assert set(FEATURES.values()) - set(ROWS) == set()
+
+
+def test_table_names_the_test_of_each_feature() -> None:
+    assert {state for state, *_ in ROWS.values()} == {"works", "off", "not offered"}
+    named = " ".join(test for *_, test in ROWS.values())
+    tests = (ROOT / "tests/unit/features/test_features.py").read_text()
+    for name in re.findall(r"`(test_\w+)`", named):
+        assert f"def {name}(" in tests, name
+    for path in re.findall(r"`((?:tests|roles)/[\w/.]+)`", named):
+        assert (ROOT / path).exists(), path
+    assert set(re.findall(r"`([a-z_]+)`", named)) - {"gateway"} - set(
+        re.findall(r"`(test_\w+)`", named)
+    ) == set(WORKS)
+
+
+def test_variables_of_the_table_are_the_roles_own() -> None:
+    assert re.findall(r"^\| .*\| off \|(?!.*`mlflow_features)", TABLE, re.MULTILINE) == []
