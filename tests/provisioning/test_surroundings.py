@@ -63,7 +63,12 @@ def preflight(
             *(*aws.extra_variables, *arguments),
         ],
         cwd=cwd,
-        env=aws.environment | environment,
+        env={
+            name: value
+            for name, value in aws.environment.items()
+            if not name.startswith("ANSIBLE_")
+        }
+        | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
