@@ -63,8 +63,10 @@ class LocalAws:
     @property
     def environment(self) -> dict[str, str]:
         """What commands need in their environment to find it."""
+        # The configuration is the clone's own, whatever the caller of the tests has exported.
+        caller = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}
         return {
-            **os.environ,
+            **caller,
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "LOCAL_AWS_DIR": str(self.directory),
             "LOCAL_AWS_PORT": str(self.port),
