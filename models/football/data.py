@@ -89,8 +89,12 @@ def locate(
         else:
             places = [Path.cwd(), config_path.resolve().parent, project_data]
         for place in places:
-            if (place / wanted).is_file():
-                return place / wanted
+            found = place / wanted
+            if found.is_file():
+                return found
+            if found.is_symlink() or found.exists():
+                # Another table further on would be read in its place.
+                raise BadInputError(f"{field}, but {found} is not a file. Move it away")
     except (OSError, RuntimeError, ValueError) as error:
         # Too long, not permitted, a loop of links, a NUL.
         raise BadInputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,6 +54,21 @@ def test_missing_table_names_the_places(places: dict[str, Path]) -> None:
         data.locate("partidos.csv", places["configs"] / "c.json", places["project"], None)
 
     assert all(str(place) in str(caught.value) for place in places.values())
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "dangling link"])
+def test_what_is_no_file_is_not_passed_over(places: dict[str, Path], kind: str) -> None:
+    (places["project"] / "partidos.csv").touch()
+    path = places["working"] / "partidos.csv"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("none")
+
+    with pytest.raises(BadInputError, match=rf"{path} is not a file"):
+        data.locate("partidos.csv", places["configs"] / "c.json", places["project"], None)
 
 
 @pytest.mark.parametrize("file_path", ["/etc/hostname", "../working/partidos.csv"])
