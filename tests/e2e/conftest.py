@@ -150,9 +150,8 @@ def deployment() -> Iterator[Deployment]:
     assert down.returncode == 0, down.stdout
 
 
-@pytest.fixture(scope="session")
-def run(deployment: Deployment) -> dict[str, Any]:
-    """A run that the experiment script logged, as MLflow's REST API tells it."""
+def log_run(deployment: Deployment) -> dict[str, Any]:
+    """Log a run by the experiment script; return it as MLflow's REST API tells it."""
     logged = deployment.experiment(CONFIG)
     assert logged.returncode == 0, logged.stdout + logged.stderr
     found = re.search(r"\b[0-9a-f]{32}\b", logged.stdout)
@@ -161,3 +160,9 @@ def run(deployment: Deployment) -> dict[str, Any]:
     assert answer.status_code == requests.codes.ok, answer.text
     told: dict[str, Any] = answer.json()["run"]
     return told
+
+
+@pytest.fixture(scope="session")
+def run(deployment: Deployment) -> dict[str, Any]:
+    """A run that the experiment script logged."""
+    return log_run(deployment)

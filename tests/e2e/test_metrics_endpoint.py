@@ -14,7 +14,7 @@ import pytest
 import requests
 from prometheus_client.openmetrics import parser as openmetrics
 
-from tests.e2e.conftest import CONFIG
+from tests.e2e.conftest import CONFIG, log_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Deployment
 
 PROMETHEUS = "http://127.0.0.1:5574"
+
+
+@pytest.fixture(scope="module")
+def run(deployment: Deployment) -> dict[str, Any]:
+    """The latest run of its experiment: the pages of the documentation have logged others."""
+    return log_run(deployment)
 
 
 def samples(text: str) -> dict[tuple[str, str], str]:
