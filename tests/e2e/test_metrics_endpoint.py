@@ -14,7 +14,7 @@ import pytest
 import requests
 from prometheus_client.openmetrics import parser as openmetrics
 
-from tests.e2e.conftest import CONFIG, log_run
+from tests.e2e.conftest import CONFIG, NAME, log_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,7 +171,7 @@ def database(deployment: Deployment) -> Iterator[Any]:
     """Open the database as its owner."""
     [instance] = deployment.aws.client("rds").describe_db_instances()["DBInstances"]
     password = deployment.aws.client("secretsmanager").get_secret_value(
-        SecretId="e2e/mlflow-database"
+        SecretId=f"{NAME}/mlflow-database"
     )["SecretString"]
     connection = psycopg2.connect(
         host=instance["Endpoint"]["Address"],
