@@ -59,8 +59,9 @@ def lab(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
     ec2.terminate_instances(InstanceIds=found.launched)
     for instance in found.launched:
         Host(found, instance).wait("terminated")
-    for group in groups.values():
-        ec2.delete_security_group(GroupId=group)
+    # The rules of the second name the first.
+    for name in ("back", "front"):
+        ec2.delete_security_group(GroupId=groups[name])
     ec2.delete_subnet(SubnetId=subnet)
     ec2.delete_vpc(VpcId=vpc)
     assert vpc not in podman(aws, "network", "ls", "--quiet").split()

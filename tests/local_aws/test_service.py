@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -98,8 +99,8 @@ def test_silent_clients_keep_nobody_waiting(aws: LocalAws, http: requests.Sessio
 
 def test_environment_for_clients_is_printed(aws: LocalAws) -> None:
     printed = aws.command("env").stdout
-    assert f"export AWS_ENDPOINT_URL='https://127.0.0.1:{aws.port}'" in printed
-    assert f"export AWS_CA_BUNDLE='{aws.directory}/ca.pem'" in printed
+    assert f"export AWS_ENDPOINT_URL=https://127.0.0.1:{aws.port}\n" in printed
+    assert f"export AWS_CA_BUNDLE={shlex.quote(str(aws.directory / 'ca.pem'))}\n" in printed
 
 
 def test_taken_port_is_named_with_the_cure(own: LocalAws) -> None:
