@@ -133,9 +133,9 @@ def test_prometheus_scrapes_and_joins(
 
     logged = {metric["key"]: metric["value"] for metric in run["data"]["metrics"]}
     assert {found["metric"]["job"] for found in jobs} == {
-        "mlflow-e2e",
-        "mlflow-e2e-host",
-        "mlflow-e2e-mlflow",
+        f"mlflow-{NAME}",
+        f"mlflow-{NAME}-host",
+        f"mlflow-{NAME}-mlflow",
     }
     assert joined["metric"]["experiment_name"] == "futbol_random_forest"
     assert joined["metric"]["model_type"]
