@@ -12,14 +12,25 @@ import os
 import signal
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.strategy.linear import StrategyModule as Linear
 
 try:
     import ansible_mitogen.loaders  # noqa: F401 -- Mitogen requires to be imported before its strategy
+    from ansible_mitogen import transport_config
     from ansible_mitogen.strategy import StrategyMixin
 
+    _split_interpreter = transport_config.parse_python_path
+
+    def _interpreter(text: str | None, **options: Any) -> Any:
+        """Take a path as one word, blanks included, as Ansible itself does."""
+        if text and Path(text).is_absolute() and Path(text).is_file():
+            return [text]
+        return _split_interpreter(text, **options)
+
+    transport_config.parse_python_path = _interpreter
     _BASES: tuple[type, ...] = (StrategyMixin, Linear)
 except ImportError:  # An Ansible that is not the project's: the same, but slower.
     _BASES = (Linear,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -59,6 +60,29 @@ def test_strategy_with_a_long_temporary_directory_runs(tmp_path: Path) -> None:
         [BIN / "ansible-playbook", "--inventory", ROOT / "inventory/local", playbook],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("strategy", ["warm", "linear"])
+def test_strategy_with_an_interpreter_in_an_odd_path_runs(tmp_path: Path, strategy: str) -> None:
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(PLAYBOOK)
+    interpreter = tmp_path / """my clone, o'neil "q" 100% #1 & é\\""" / "python"
+    interpreter.parent.mkdir()
+    interpreter.symlink_to(sys.executable)
+    variables = {"ansible_python_interpreter": str(interpreter)}
+    done = subprocess.run(
+        [
+            *(BIN / "ansible-playbook", "--inventory=localhost,", "--connection=local"),
+            *("--extra-vars", json.dumps(variables), playbook),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"ANSIBLE_STRATEGY": strategy},
         capture_output=True,
         text=True,
         timeout=60,
