@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings.from_environment()
         if options.command in {"start", "stop", "run", "image"}:
             _become_root(settings, arguments or sys.argv[1:])
+            # Users of containers read what is written here; what is private has a mode of its own.
+            os.umask(0o022)
         if options.command == "image":
             return _image(settings, options.releases)
         return _COMMANDS[options.command](settings)

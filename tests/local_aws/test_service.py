@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -153,6 +154,18 @@ def test_stop_leaves_only_certificates_and_the_log(own: LocalAws) -> None:
     assert not alive(pid)
     kept = {path.name for path in own.directory.iterdir()}
     assert kept <= {"ca.pem", "rds-ca.pem", "keys", "log", "lock", "containers.conf"}
+
+
+def test_server_under_a_private_umask_writes_what_containers_can_read(own: LocalAws) -> None:
+    before = os.umask(0o077)
+    try:
+        started = own.command("start")
+    finally:
+        os.umask(before)
+    assert started.returncode == 0, started.stderr
+    pid = int((own.directory / "pid").read_text().split()[0])
+    assert re.search(r"^Umask:\s+0022$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert (own.directory / "keys").stat().st_mode & 0o077 == 0
 
 
 def test_authority_stays_the_same_over_a_restart(own: LocalAws) -> None:
