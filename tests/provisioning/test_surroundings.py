@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import threading
@@ -40,12 +41,13 @@ EXPORTED = {
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
     "AWS_PROFILE": "nobody",
     "AWS_SECRET_ACCESS_KEY": "of-another-account",
+    "AWS_URL": "https://192.0.2.1",
     "AWS_USE_DUALSTACK_ENDPOINT": "true",
     "AWS_USE_FIPS_ENDPOINT": "true",
     "CDPATH": "/tmp",  # noqa: S108  only named
-    "HOME": "/nowhere",
     "PYTHONOPTIMIZE": "2",
     "PYTHONSAFEPATH": "1",
+    "PYTHONWARNINGS": "error",
     "REQUESTS_CA_BUNDLE": "/nowhere",
     "SSL_CERT_FILE": "/nowhere",
     "TERM": "",
@@ -55,11 +57,15 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"
 
 
 def preflight(
-    aws: LocalAws, environment: dict[str, str], *arguments: str, cwd: Path = ROOT
+    aws: LocalAws,
+    environment: dict[str, str],
+    *arguments: str,
+    cwd: Path = ROOT,
+    root: Path = ROOT,
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [
-            *(BIN / "ansible-playbook", ROOT / "playbooks/preflight.yml"),
+            *(BIN / "ansible-playbook", root / "playbooks/preflight.yml"),
             *(*aws.extra_variables, *arguments),
         ],
         cwd=cwd,
@@ -97,8 +103,8 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_preflight_with_everything_exported_passes(aws: LocalAws) -> None:
-    done = preflight(aws, EXPORTED)
+def test_preflight_with_everything_exported_passes(aws: LocalAws, tmp_path: Path) -> None:
+    done = preflight(aws, EXPORTED | {"HOME": str(tmp_path / "missing")})
     assert done.returncode == 0, done.stdout
 
 
@@ -132,3 +138,19 @@ def test_preflight_without_inventory_names_the_cure(
     assert "is not a valid inventory" in line
     assert str(ROOT / "inventory/local") in line
     assert not exported or f"without {exported}" in line
+
+
+def test_preflight_in_a_directory_that_others_may_write_to_names_the_cure(
+    aws: LocalAws, tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    for folder in ("inventory", "playbooks", "plugins", "roles"):
+        shutil.copytree(ROOT / folder, clone / folder, symlinks=True)
+    shutil.copy(ROOT / "ansible.cfg", clone)
+    clone.chmod(0o777)
+    done = preflight(aws, {}, cwd=clone, root=clone)
+    assert done.returncode != 0
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("[ERROR]")]
+    assert f"Run Ansible in {clone} after `chmod o-w .`" in line
+    clone.chmod(0o775)
+    assert "is not a valid inventory" not in preflight(aws, {}, cwd=clone, root=clone).stdout
