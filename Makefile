@@ -29,10 +29,12 @@ unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV UV_PYTHON UV_SYST
 unexport GIT_DIR GIT_WORK_TREE
 # Ansible requires a locale of UTF-8, and Debian always has this one.
 export LC_ALL := C.UTF-8
-# Local AWS is on this machine, whatever proxy is exported.
+# Local AWS is on this machine, whatever proxy is exported. Programs read one of the two first.
 comma := ,
-export NO_PROXY := $(if $(NO_PROXY),$(NO_PROXY)$(comma))127.0.0.1,localhost
-export no_proxy := $(if $(no_proxy),$(no_proxy)$(comma))127.0.0.1,localhost
+upper := $(or $(NO_PROXY),$(no_proxy))
+lower := $(or $(no_proxy),$(NO_PROXY))
+export NO_PROXY := $(if $(upper),$(upper)$(comma))127.0.0.1,localhost
+export no_proxy := $(if $(lower),$(lower)$(comma))127.0.0.1,localhost
 
 .PHONY: help
 help: ## this list

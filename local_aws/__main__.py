@@ -91,6 +91,19 @@ def client_environment(settings: Settings) -> dict[str, str]:
         "AWS_DEFAULT_REGION": settings.region,
         "AWS_ACCESS_KEY_ID": profile.ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": profile.SECRET_KEY,
+        **_direct(),
+    }
+
+
+def _direct() -> dict[str, str]:
+    """Return the lists of addresses without proxy, which hold local AWS's."""
+    names = ("NO_PROXY", "no_proxy")
+    before = {name: os.environ.get(name, "") for name in names}
+    # Programs read one of the two first, so neither may hide what only the other holds.
+    known = {name: before[name] or "".join(before.values()) for name in names}
+    return {
+        name: ",".join(dict.fromkeys([*filter(None, known[name].split(",")), "127.0.0.1"]))
+        for name in names
     }
 
 

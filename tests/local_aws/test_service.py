@@ -104,6 +104,19 @@ def test_environment_for_clients_is_printed(aws: LocalAws) -> None:
     assert f"export AWS_CA_BUNDLE={shlex.quote(str(aws.directory / 'ca.pem'))}\n" in printed
 
 
+@pytest.mark.parametrize("exported", ["NO_PROXY", "no_proxy"])
+def test_environment_for_clients_extends_the_addresses_without_proxy(
+    aws: LocalAws, monkeypatch: pytest.MonkeyPatch, exported: str
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(exported, "intra.test")
+    printed = aws.command("env").stdout
+    # A program reads one of the two first, so each must hold what the other held.
+    for name in ("NO_PROXY", "no_proxy"):
+        assert f"export {name}=intra.test,127.0.0.1\n" in printed
+
+
 def test_taken_port_is_named_with_the_cure(own: LocalAws) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", own.port))

@@ -113,14 +113,19 @@ def test_mlflow_env_in_odd_directory_is_read_by_a_shell(directory: Path) -> None
 
 @pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
 @pytest.mark.parametrize(
-    ("before", "after"), [("", "192.0.2.1"), ("intra.test", "intra.test,192.0.2.1")]
+    ("before", "after"),
+    [
+        ({}, "192.0.2.1"),
+        ({"NO_PROXY": "upper.test"}, "upper.test,192.0.2.1"),
+        ({"no_proxy": "lower.test"}, "lower.test,192.0.2.1"),
+    ],
 )
 def test_mlflow_env_extends_the_addresses_without_proxy(
-    directory: Path, name: str, before: str, after: str
+    directory: Path, name: str, before: dict[str, str], after: str
 ) -> None:
-    environment = {name: before} if before else {}
-    environment["FILE"] = str(directory / "mlflow.env")
-    assert shell(f'. "$FILE"; printf %s "${name}"', **environment) == after
+    file = str(directory / "mlflow.env")
+    # A program reads one of the two first, so each must hold what the other held.
+    assert shell(f'. "$FILE"; printf %s "${name}"', FILE=file, **before) == after
 
 
 def test_prometheus_yml_in_odd_directory_names_its_files(directory: Path) -> None:

@@ -93,3 +93,60 @@ def test_neither_root_nor_sudo() -> None:
 
     assert done.returncode == 1
     assert "run make as root, or install sudo" in done.stderr
+
+
+def environment_of_make(**exported: str) -> dict[str, str]:
+    """Return what a recipe of the Makefile finds in its environment."""
+    done = subprocess.run(
+        ["make", "--silent", "--eval=show: ; @env --null", "show"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": "/"} | exported,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    return dict(line.split("=", 1) for line in done.stdout.split("\0") if line)
+
+
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize(
+    ("exported", "after"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "upper.test"}, "upper.test,127.0.0.1,localhost"),
+        ({"no_proxy": "lower.test"}, "lower.test,127.0.0.1,localhost"),
+    ],
+)
+def test_make_extends_the_addresses_without_proxy(
+    name: str, exported: dict[str, str], after: str
+) -> None:
+    assert environment_of_make(**exported)[name] == after
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ANSIBLE_BECOME",
+        "ANSIBLE_INVENTORY",
+        "ANSIBLE_ROLES_PATH",
+        "BASH_ENV",
+        "CDPATH",
+        "GIT_DIR",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "PYTHONWARNINGS",
+        "UV_PYTHON",
+        "VIRTUAL_ENV",
+    ],
+)
+def test_make_hides_what_other_projects_export(name: str) -> None:
+    assert name not in environment_of_make(**{name: "/nowhere"})
+
+
+def test_make_keeps_the_documented_choice_of_a_strategy() -> None:
+    assert environment_of_make(ANSIBLE_STRATEGY="linear")["ANSIBLE_STRATEGY"] == "linear"
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "nosuch", "de_DE.ISO-8859-1"])
+def test_make_uses_a_locale_that_ansible_accepts(locale: str) -> None:
+    assert environment_of_make(LC_ALL=locale)["LC_ALL"] == "C.UTF-8"
