@@ -8,6 +8,8 @@ then asks of AWS. Mitogen keeps one interpreter for each host and user and hands
 from __future__ import annotations
 
 import ctypes
+import functools
+import inspect
 import os
 import signal
 import sys
@@ -19,18 +21,10 @@ from ansible.plugins.strategy.linear import StrategyModule as Linear
 
 try:
     import ansible_mitogen.loaders  # noqa: F401 -- Mitogen requires to be imported before its strategy
+    import mitogen
     from ansible_mitogen import transport_config
     from ansible_mitogen.strategy import StrategyMixin
 
-    _split_interpreter = transport_config.parse_python_path
-
-    def _interpreter(text: str | None, **options: Any) -> Any:
-        """Take a path as one word, blanks included, as Ansible itself does."""
-        if text and Path(text).is_absolute() and Path(text).is_file():
-            return [text]
-        return _split_interpreter(text, **options)
-
-    transport_config.parse_python_path = _interpreter
     _BASES: tuple[type, ...] = (StrategyMixin, Linear)
 except ImportError:  # An Ansible that is not the project's: the same, but slower.
     _BASES = (Linear,)
@@ -48,6 +42,9 @@ description:
 _PR_SET_PDEATHSIG = 1
 # Mitogen's processes meet at a socket there, whose whole path may have 107 bytes.
 _LONGEST_TEMPORARY_DIRECTORY = 80
+# Mitogen's function that splits ansible_python_interpreter, for which the replacement is made.
+_SPLIT_VERSIONS = {(0, 3, 54)}
+_SPLIT_PARAMETERS = ["s", "candidates", "task_vars", "action", "rediscover_python"]
 
 
 class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed bases
@@ -69,6 +66,27 @@ class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed b
         super()._queue_task(*arguments, **options)
 
 
+def replace_interpreter_split() -> bool:
+    """Let Mitogen take an interpreter's path as one word, blanks included, as Ansible does.
+
+    Return whether it was replaced: not with a Mitogen for which this was not made, which splits
+    paths at blanks. ``ANSIBLE_STRATEGY=linear`` does without Mitogen.
+    """
+    split = transport_config.parse_python_path
+    parameters = list(inspect.signature(split).parameters)
+    if mitogen.__version__ not in _SPLIT_VERSIONS or parameters != _SPLIT_PARAMETERS:
+        return False
+
+    @functools.wraps(split)
+    def interpreter(s: str | None, *arguments: Any, **options: Any) -> Any:
+        if s and Path(s).is_absolute() and Path(s).is_file():
+            return [s]
+        return split(s, *arguments, **options)
+
+    transport_config.parse_python_path = interpreter
+    return True
+
+
 def _bind_workers() -> None:
     """Let the processes that this one forks from now on end with it.
 
@@ -84,3 +102,7 @@ def _bind_workers() -> None:
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     os.register_at_fork(after_in_child=end_with_main)
+
+
+if len(_BASES) > 1:
+    replace_interpreter_split()

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from ansible_mitogen import transport_config
 
 from tests.conftest import BIN, ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+SPEC = importlib.util.spec_from_file_location("warm", ROOT / "plugins/strategy/warm.py")
+assert SPEC
+assert SPEC.loader
+warm = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(warm)
 
 PLAYBOOK = """
 - hosts: localhost
@@ -89,3 +100,48 @@ def test_strategy_with_an_interpreter_in_an_odd_path_runs(tmp_path: Path, strate
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def parse(text: str | None) -> Any:
+    """Parse an interpreter with what Mitogen has now."""
+    action = SimpleNamespace(_mitogen_discovering_interpreter=False)
+    return transport_config.parse_python_path(
+        text, candidates=[], task_vars={}, action=action, rediscover_python=False
+    )
+
+
+@pytest.fixture
+def split(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Mitogen's own function, whether a plug-in replaced it before or not."""
+    own: Callable[..., Any] = inspect.unwrap(transport_config.parse_python_path)
+    monkeypatch.setattr(transport_config, "parse_python_path", own)
+    return own
+
+
+@pytest.mark.parametrize(
+    "text", [sys.executable, "/missing/python3", "python3", "sudo python3", "'my python' -E"]
+)
+def test_interpreter_without_blanks_is_split_as_mitogen_does(
+    split: Callable[..., Any], text: str
+) -> None:
+    before = parse(text)
+    assert warm.replace_interpreter_split()
+    assert transport_config.parse_python_path is not split
+    assert parse(text) == before
+
+
+def test_interpreter_of_another_mitogen_is_left_alone(
+    split: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm.mitogen, "__version__", (0, 4, 0))
+    assert not warm.replace_interpreter_split()
+    assert transport_config.parse_python_path is split
+
+
+def test_interpreter_of_another_signature_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(interpreter: str) -> list[str]:
+        return [interpreter]
+
+    monkeypatch.setattr(transport_config, "parse_python_path", other)
+    assert not warm.replace_interpreter_split()
+    assert transport_config.parse_python_path is other
