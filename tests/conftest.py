@@ -144,24 +144,28 @@ class LocalAws:
                 for instance in reservation["Instances"]
                 if instance["State"]["Name"] not in gone
             ]
-        iam = self.client("iam")
         listings = [
-            [role["RoleName"] for role in iam.list_roles()["Roles"]],
-            [p["InstanceProfileName"] for p in iam.list_instance_profiles()["InstanceProfiles"]],
-            [b["Name"] for b in self.client("s3").list_buckets()["Buckets"]],
-            [s["Name"] for s in self.client("secretsmanager").list_secrets()["SecretList"]],
-            [f["FunctionName"] for f in self.client("lambda").list_functions()["Functions"]],
-            [a["Name"] for a in self.client("apigatewayv2").get_apis()["Items"]],
-            [g["logGroupName"] for g in self.client("logs").describe_log_groups()["logGroups"]],
+            [item[name] for page in pages for item in page[key]]
+            for service, operation, key, name in [
+                ("iam", "list_roles", "Roles", "RoleName"),
+                ("iam", "list_instance_profiles", "InstanceProfiles", "InstanceProfileName"),
+                ("s3", "list_buckets", "Buckets", "Name"),
+                ("secretsmanager", "list_secrets", "SecretList", "Name"),
+                ("lambda", "list_functions", "Functions", "FunctionName"),
+                ("apigatewayv2", "get_apis", "Items", "Name"),
+                ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+                ("rds", "describe_db_instances", "DBInstances", "DBInstanceIdentifier"),
+                ("rds", "describe_db_subnet_groups", "DBSubnetGroups", "DBSubnetGroupName"),
+                (
+                    "rds",
+                    "describe_db_parameter_groups",
+                    "DBParameterGroups",
+                    "DBParameterGroupName",
+                ),
+                ("rds", "describe_db_snapshots", "DBSnapshots", "DBSnapshotIdentifier"),
+            ]
+            for pages in [self.client(service).get_paginator(operation).paginate()]
         ]
-        rds = self.client("rds")
-        for call, key, identifier in [
-            (rds.describe_db_instances, "DBInstances", "DBInstanceIdentifier"),
-            (rds.describe_db_subnet_groups, "DBSubnetGroups", "DBSubnetGroupName"),
-            (rds.describe_db_parameter_groups, "DBParameterGroups", "DBParameterGroupName"),
-            (rds.describe_db_snapshots, "DBSnapshots", "DBSnapshotIdentifier"),
-        ]:
-            listings.append([item[identifier] for item in call()[key]])
         named = re.compile(rf"(^|/){re.escape(deployment)}[-/]")
         return found + [name for names in listings for name in names if named.search(name)]
 

@@ -21,8 +21,10 @@ from local_aws.departures import (
     instances_forgotten,
     network_dependencies,
     operations,
+    pages,
     s3_actions,
     s3_bytes_on_disk,
+    s3_versions,
     service_quotas,
 )
 
@@ -44,6 +46,8 @@ _ALL = (
     expired_sessions,
     s3_actions,
     service_quotas,
+    pages,
+    s3_versions,
     documented_limits,
 )
 
