@@ -76,6 +76,7 @@ def test_version_that_the_region_lacks(aws: LocalAws) -> None:
         ("aws_rds_backup_days=36", "from 0 to 35 days, not 36"),
         ("aws_rds_instance_class=db.t2.micro", "aws_rds_instance_class=db.t4g.micro"),
         ("aws_lambda_log_days=31", "30, 60"),
+        ("aws_s3_noncurrent_days=0", "aws_s3_noncurrent_days: 0 is not a valid number of days"),
     ],
 )
 def test_database_or_log_that_aws_refuses(aws: LocalAws, setting: str, cure: str) -> None:

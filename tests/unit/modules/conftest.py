@@ -178,6 +178,7 @@ def run_tasks(aws: str, tmp_path: Path) -> RunTasks:
             **os.environ,
             "ANSIBLE_CONFIG": str(configuration),
             "ANSIBLE_LIBRARY": str(ROOT / "plugins/modules"),
+            "ANSIBLE_ACTION_PLUGINS": str(ROOT / "plugins/action"),
             "ANSIBLE_MODULE_UTILS": str(ROOT / "plugins/module_utils"),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
             "ANSIBLE_LOCAL_TEMP": str(tmp_path / "ansible"),
