@@ -110,20 +110,25 @@ class LocalAws:
         """What the playbooks have called, as local AWS keeps it, in order."""
         return sorted((self.directory / "operations").read_text().split())
 
-    def client(self, service: str, key: str = "AKIATESTS0000000000") -> Any:
+    def client(
+        self, service: str, key: str = "AKIATESTS0000000000", region: str = "us-east-1"
+    ) -> Any:
         """Return a boto3 client for it, with a key that is not the operator's."""
         return boto3.client(
             service,
-            region_name="us-east-1",
+            region_name=region,
             endpoint_url=f"https://127.0.0.1:{self.port}",
             verify=str(self.directory / "ca.pem"),
             aws_access_key_id=key,
             aws_secret_access_key="8d1c2f0e6b7a4953",
         )
 
-    def resources(self, deployment: str) -> list[str]:
-        """List what carries the deployment's tag, or its name where a service has no such query."""
-        ec2, found = self.client("ec2"), []
+    def resources(self, deployment: str, region: str = "us-east-1") -> list[str]:
+        """List what carries the deployment's tag, or its name where a service has no such query.
+
+        Roles, instance profiles and buckets are those of all regions.
+        """
+        ec2, found = self.client("ec2", region=region), []
         filters = [{"Name": "tag:Deployment", "Values": [deployment]}]
         gone = {"terminated", "deleted"}
         for call, key, identifier in [
@@ -164,7 +169,7 @@ class LocalAws:
                 ),
                 ("rds", "describe_db_snapshots", "DBSnapshots", "DBSnapshotIdentifier"),
             ]
-            for pages in [self.client(service).get_paginator(operation).paginate()]
+            for pages in [self.client(service, region=region).get_paginator(operation).paginate()]
         ]
         named = re.compile(rf"(^|/){re.escape(deployment)}[-/]")
         return found + [name for names in listings for name in names if named.search(name)]

@@ -7,7 +7,7 @@ forget what was deleted and to see what was made, and its listing is what a proo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
@@ -71,6 +71,10 @@ class Search:
     tags: dict[str, str]
     prefixes: tuple[str, ...]
     names: tuple[str, ...] = ()
+    # Regions for which IAM and S3, which answer for all regions, hold resources with these tags.
+    elsewhere: set[str] = field(default_factory=set)
+    # Names of roles and profiles with these tags and no region: they can be of any.
+    regionless: set[str] = field(default_factory=set)
 
     def resources(self, services: Iterable[str]) -> list[dict[str, str]]:
         """Return `type` and `name` of each, in the order of these of `SERVICES`."""
@@ -85,6 +89,13 @@ class Search:
         if isinstance(tags, list):
             tags = {tag["Key"]: tag["Value"] for tag in tags}
         return self.tags.items() <= (tags or {}).items()
+
+    def _here(self, region: str | None, client: Any) -> bool:
+        """Tell whether a resource belongs to the client's region, and note any other one."""
+        here = region in (None, client.meta.region_name)
+        if region and not here:
+            self.elsewhere.add(region)
+        return here
 
     def _named(self, name: str) -> bool:
         return name.startswith(self.prefixes) or name in self.names
@@ -113,25 +124,42 @@ class Search:
 
     def _s3(self) -> Iterator[tuple[str, str]]:
         s3 = self.client("s3")
-        for found in s3.list_buckets()["Buckets"]:
-            name = found["Name"]
-            if self._named(name) and self._ours(
-                _tags(s3.get_bucket_tagging, "TagSet", Bucket=name)
-            ):
-                yield "bucket", name
+        # Only pages tell of the regions.
+        for page in s3.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 1000}):
+            for found in page["Buckets"]:
+                name = found["Name"]
+                if (
+                    self._named(name)
+                    and self._ours(_tags(s3.get_bucket_tagging, "TagSet", Bucket=name))
+                    and self._here(found.get("BucketRegion"), s3)
+                ):
+                    yield "bucket", name
 
     def _iam(self) -> Iterator[tuple[str, str]]:
         iam = self.client("iam")
         for found in _pages(iam, "list_instance_profiles", "InstanceProfiles"):
             name = found["InstanceProfileName"]
-            if self._named(name) and self._ours(
-                _tags(iam.get_instance_profile, "InstanceProfile", InstanceProfileName=name)
+            if self._named(name) and self._is_ours_here(
+                iam,
+                name,
+                _tags(iam.get_instance_profile, "InstanceProfile", InstanceProfileName=name),
             ):
                 yield "instance_profile", name
         for found in _pages(iam, "list_roles", "Roles"):
             name = found["RoleName"]
-            if self._named(name) and self._ours(_tags(iam.get_role, "Role", RoleName=name)):
+            if self._named(name) and self._is_ours_here(
+                iam, name, _tags(iam.get_role, "Role", RoleName=name)
+            ):
                 yield "role", name
+
+    def _is_ours_here(self, iam: Any, name: str, tags: list[dict[str, str]]) -> bool:
+        """Tell whether a resource of IAM is ours and not another region's."""
+        if not self._ours(tags):
+            return False
+        region = next((tag["Value"] for tag in tags if tag["Key"] == "Region"), None)
+        if region is None:
+            self.regionless.add(name)
+        return self._here(region, iam)
 
     def _secretsmanager(self) -> Iterator[tuple[str, str]]:
         for found in _pages(self.client("secretsmanager"), "list_secrets", "SecretList"):

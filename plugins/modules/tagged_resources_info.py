@@ -71,6 +71,19 @@ resources:
       description: Its id where it has one, or its name.
       type: str
       sample: demo-mlflow-123456789012-us-east-1
+other_regions:
+  description:
+    - Other regions to which roles (by their tag C(Region)) and buckets with these tags belong.
+  returned: always
+  type: list
+  elements: str
+  sample: [eu-west-1]
+regionless:
+  description: Names of the roles and instance profiles in RV(resources) that have no tag C(Region).
+  returned: always
+  type: list
+  elements: str
+  sample: []
 """
 
 from contextlib import suppress
@@ -108,7 +121,12 @@ def main() -> None:
         resources = search.resources(module.params["services"])
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         module.fail_json_aws(error, msg="Failed to list resources")
-    module.exit_json(changed=False, resources=resources)
+    module.exit_json(
+        changed=False,
+        resources=resources,
+        other_regions=sorted(search.elsewhere),
+        regionless=sorted(search.regionless),
+    )
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ inventory = {ROOT}/inventory/local
 roles_path = {ROOT}/roles
 library = {ROOT}/plugins/modules
 action_plugins = {ROOT}/plugins/action
+lookup_plugins = {ROOT}/plugins/lookup
 module_utils = {ROOT}/plugins/module_utils
 deprecation_warnings = false
 """

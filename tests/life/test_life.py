@@ -54,7 +54,7 @@ def test_what_was_created_has_not_drifted(aws: LocalAws) -> None:
 
 
 def test_database_s_monitoring_has_a_role_that_is_for_nothing_else(hand: Hand) -> None:
-    role = hand.aws.client("iam").get_role(RoleName=f"{NAME}-mlflow-monitoring")["Role"]
+    role = hand.aws.client("iam").get_role(RoleName=f"{NAME}-mlflow-monitoring-us-east-1")["Role"]
     [statement] = role["AssumeRolePolicyDocument"]["Statement"]
 
     assert hand.database["MonitoringInterval"] == 60

@@ -266,6 +266,26 @@ def test_boto3_in_the_host_is_the_role_of_the_instance_profile(front: Host, aws:
     assert f":{aws.port}" in front.run("printenv AWS_ENDPOINT_URL; sudo printenv AWS_CA_BUNDLE")
 
 
+def test_instance_describes_the_profile_that_replaced_another(front: Host, aws: LocalAws) -> None:
+    iam, ec2 = aws.client("iam"), front.lab.ec2
+    other = iam.create_instance_profile(InstanceProfileName="other")["InstanceProfile"]["Arn"]
+    [association] = ec2.describe_iam_instance_profile_associations(
+        Filters=[{"Name": "instance-id", "Values": [front.id]}]
+    )["IamInstanceProfileAssociations"]
+
+    def profile_after(name: str) -> str:
+        ec2.replace_iam_instance_profile_association(
+            AssociationId=association["AssociationId"], IamInstanceProfile={"Name": name}
+        )
+        [found] = ec2.describe_instances(InstanceIds=[front.id])["Reservations"][0]["Instances"]
+        arn: str = found["IamInstanceProfile"]["Arn"]
+        return arn
+
+    assert profile_after("other") == other
+    assert profile_after(PROFILE) == association["IamInstanceProfile"]["Arn"]
+    iam.delete_instance_profile(InstanceProfileName="other")
+
+
 def test_endpoint_is_trusted_by_the_system_itself(front: Host, aws: LocalAws) -> None:
     shown = front.run(f"curl --silent --fail https://127.0.0.1:{aws.port}/_local/health")
     assert json.loads(shown)["status"] == "ok"
