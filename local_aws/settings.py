@@ -27,6 +27,9 @@ class Settings:
     rds_seconds
         Least time in seconds from CreateDBInstance, or a restore, to ``available``
         (``LOCAL_AWS_RDS_SECONDS``).
+    rds_modify_seconds
+        Time in seconds for which a DB instance is ``modifying`` after ModifyDBInstance
+        (``LOCAL_AWS_RDS_MODIFY_SECONDS``).
     ec2_seconds
         Least time in seconds from a launch or a start to ``running`` (``LOCAL_AWS_EC2_SECONDS``).
     """
@@ -35,6 +38,7 @@ class Settings:
     port: int = DEFAULT_PORT
     base_image: str | None = None
     rds_seconds: float = 0.0
+    rds_modify_seconds: float = 0.5
     ec2_seconds: float = 0.0
     lambda_interface_seconds: float = 2.0
     region: str = "us-east-1"
@@ -54,6 +58,7 @@ class Settings:
             port=_port(os.environ.get("LOCAL_AWS_PORT") or str(DEFAULT_PORT)),
             base_image=os.environ.get("LOCAL_AWS_BASE_IMAGE") or None,
             rds_seconds=_seconds("LOCAL_AWS_RDS_SECONDS"),
+            rds_modify_seconds=_seconds("LOCAL_AWS_RDS_MODIFY_SECONDS", "0.5"),
             ec2_seconds=_seconds("LOCAL_AWS_EC2_SECONDS"),
             lambda_interface_seconds=_seconds("LOCAL_AWS_LAMBDA_INTERFACE_SECONDS", "2"),
         )

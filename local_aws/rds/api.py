@@ -10,8 +10,17 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
   settings that RDS gives it (moto: most of the source's);
 - a renamed instance leaves its endpoint to whoever has the name next;
 - every instance has a resource id of its own (moto: all the same);
+- an instance is changed, renamed, stopped, rebooted or backed up while it is ``available``, and
+  started while it is ``stopped``; in any other state the call is refused (moto: mostly allowed). A
+  change takes a moment, in which the state is ``modifying``;
+- a new instance has no endpoint before it is available;
 - gp3 storage reports its throughput and I/O rate (`rds_instance` stumbles without);
 - the authorities of the databases' certificates are described.
+
+Sources of the states: "Errors" of each operation, and "must be in the available or
+storage-optimization state" of CreateDBSnapshot, in
+https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/; "You can't modify a stopped DB instance"
+in https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html.
 """
 
 from __future__ import annotations
@@ -118,24 +127,18 @@ def _patch_modification(instances: Instances) -> None:
         self: RDSBackend, db_instance_identifier: str, db_kwargs: dict[str, Any]
     ) -> DBInstance:
         instance: Any = self.describe_db_instances(db_instance_identifier)[0]
+        if instance.status != "available":
+            raise RDSClientError(
+                "InvalidDBInstanceState", "Database instance is not in available state."
+            )
         password = db_kwargs.get("master_user_password")
         if password is not None:
             _check_password(password)
-            _require(instance, {"available"}, "modify the password of")
         if "engine_version" in db_kwargs:
             db_kwargs["engine_version"] = _engine_version(db_kwargs["engine_version"])
         name = db_kwargs.get("new_db_instance_identifier")
         if name:
-            self._validate_db_identifier(name)
-            _require(instance, {"available"}, "rename")
-            if name in self.databases:
-                raise DBInstanceAlreadyExists
-            if not db_kwargs.get("apply_immediately"):
-                raise RDSClientError(
-                    "InvalidParameterCombination",
-                    "Local AWS has no maintenance window in which to rename a DB instance: set "
-                    "ApplyImmediately.",
-                )
+            _check_renaming(self, name, immediate=bool(db_kwargs.get("apply_immediately")))
         former = instance.db_instance_identifier
         modify(self, db_instance_identifier, db_kwargs)
         _set_gp3_defaults(instance)
@@ -145,6 +148,8 @@ def _patch_modification(instances: Instances) -> None:
             instances.set_security_groups(instance)
         if name:
             instances.rename(instance, former)
+        else:
+            instances.modify(instance)
         return instance
 
     replace(RDSBackend, "modify_db_instance", modify_db_instance)
@@ -173,6 +178,13 @@ def _patch_deletion(instances: Instances) -> None:
                 "InvalidDBInstanceState",
                 f"Instance {db_instance_identifier} is already being deleted.",
             )
+        # A protected instance is refused because of its protection, in every state.
+        if (
+            existing is not None
+            and final_db_snapshot_identifier
+            and not existing.deletion_protection
+        ):
+            _require_snapshot(existing)
         instance = delete(
             self,
             db_instance_identifier,
@@ -195,7 +207,7 @@ def _patch_states(instances: Instances) -> None:
         self: RDSBackend, db_instance_identifier: str, db_snapshot_identifier: str | None = None
     ) -> DBInstance:
         instance: Any = self.describe_db_instances(db_instance_identifier)[0]
-        _require(instance, {"available"}, "stop")
+        _require(instance, "available")
         if db_snapshot_identifier:
             self.create_db_snapshot(db_instance_identifier, db_snapshot_identifier)
         instances.stop(instance)
@@ -203,13 +215,13 @@ def _patch_states(instances: Instances) -> None:
 
     def start_db_instance(self: RDSBackend, db_instance_identifier: str) -> DBInstance:
         instance: Any = self.describe_db_instances(db_instance_identifier)[0]
-        _require(instance, {"stopped"}, "start")
+        _require(instance, "stopped")
         instances.start(instance)
         return instance
 
     def reboot_db_instance(self: RDSBackend, db_instance_identifier: str) -> DBInstance:
         instance: Any = self.describe_db_instances(db_instance_identifier)[0]
-        _require(instance, {"available"}, "reboot")
+        _require(instance, "available")
         instances.reboot(instance)
         return instance
 
@@ -226,7 +238,7 @@ def _patch_snapshots(instances: Instances) -> None:
         self: RDSBackend, db_instance_identifier: str, *args: Any, **kwargs: Any
     ) -> Any:
         instance: Any = self.describe_db_instances(db_instance_identifier)[0]
-        _require(instance, {"available", "stopped", "backing-up"}, "take a snapshot of")
+        _require_snapshot(instance)
         snapshot = create(self, db_instance_identifier, *args, **kwargs)
         # Otherwise a tag of the snapshot would be one of the instance's, too.
         snapshot.tags = list(snapshot.tags)
@@ -399,6 +411,18 @@ def _with_default_group(backend: RDSBackend, wanted: dict[str, Any]) -> dict[str
     return {**wanted, "vpc_security_group_ids": [ec2.get_default_security_group(vpc).id]}
 
 
+def _check_renaming(backend: RDSBackend, name: str, *, immediate: bool) -> None:
+    backend._validate_db_identifier(name)  # noqa: SLF001 - moto's own check of names
+    if name in backend.databases:
+        raise DBInstanceAlreadyExists
+    if not immediate:
+        raise RDSClientError(
+            "InvalidParameterCombination",
+            "Local AWS has no maintenance window in which to rename a DB instance: set "
+            "ApplyImmediately.",
+        )
+
+
 def _discard(entries: Any, name: str) -> None:
     del entries[name]
 
@@ -491,12 +515,21 @@ def _check_parameter(catalogue: dict[str, parameters.Parameter], setting: dict[s
         )
 
 
-def _require(instance: Any, states: set[str], what: str) -> None:
-    if instance.status not in states:
+def _require(instance: Any, state: str) -> None:
+    if instance.status != state:
         raise RDSClientError(
             "InvalidDBInstanceState",
-            f"Cannot {what} instance {instance.db_instance_identifier}: it is in state "
-            f"{instance.status}, not {' or '.join(sorted(states))}.",
+            f"Instance {instance.db_instance_identifier} is not in {state} state.",
+        )
+
+
+def _require_snapshot(instance: Any) -> None:
+    """Refuse a snapshot of an instance that is not available."""
+    if instance.status != "available":
+        raise RDSClientError(
+            "InvalidDBInstanceState",
+            f"Cannot create a snapshot because the database instance "
+            f"{instance.db_instance_identifier} is not currently in the available state.",
         )
 
 

@@ -122,6 +122,11 @@ class Instances:
 
         self._do(instance, "renaming", work, "available")
 
+    def modify(self, instance: Any) -> None:
+        """Report a change as under way for as long as it takes at least."""
+        seconds = self._settings.rds_modify_seconds
+        self._do(instance, "modifying", lambda: time.sleep(seconds), "available")
+
     def stop(self, instance: Any) -> None:
         """Stop the server."""
         self._do(

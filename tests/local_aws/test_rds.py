@@ -285,6 +285,7 @@ def test_password_is_changed_for_real(database: Database) -> None:
         database.client.modify_db_instance(
             DBInstanceIdentifier=Database.name, MasterUserPassword=password, ApplyImmediately=True
         )
+        database.wait("available")
 
     change("an0ther-password")
     try:
@@ -300,6 +301,7 @@ def test_deletion_protection_holds(database: Database) -> None:
         database.client.modify_db_instance(
             DBInstanceIdentifier=Database.name, DeletionProtection=value, ApplyImmediately=True
         )
+        database.wait("available")
 
     protect(True)  # noqa: FBT003 - see above
     with pytest.raises(ClientError, match="protected"):
@@ -355,6 +357,77 @@ def restore(database: Database, snapshot: str, name: str, **options: Any) -> Dat
     )
     restored.wait("available")
     return restored
+
+
+# What RDS refuses in each state, and with which words.
+NOT_AVAILABLE = f"Instance {Database.name} is not in available state"
+NOT_STOPPED = f"Instance {Database.name} is not in stopped state"
+NOT_CHANGED = "Database instance is not in available state"
+NO_SNAPSHOT = "is not currently in the available state"
+NAME = {"DBInstanceIdentifier": Database.name}
+CALLS: dict[str, tuple[dict[str, Any], str]] = {
+    "modify_db_instance": (NAME | {"BackupRetentionPeriod": 0}, NOT_CHANGED),
+    "start_db_instance": (NAME, NOT_STOPPED),
+    "stop_db_instance": (NAME, NOT_AVAILABLE),
+    "reboot_db_instance": (NAME, NOT_AVAILABLE),
+    "create_db_snapshot": (NAME | {"DBSnapshotIdentifier": "refused"}, NO_SNAPSHOT),
+    "delete_db_instance": (NAME | {"FinalDBSnapshotIdentifier": "refused"}, NO_SNAPSHOT),
+}
+
+
+def refused(database: Database) -> dict[str, str]:
+    """Try every call; return those that are refused because of the state, with the reason."""
+    found = {}
+    for call, (arguments, _) in CALLS.items():
+        with pytest.raises(ClientError) as refusal:
+            getattr(database.client, call)(**arguments)
+        error = refusal.value.response["Error"]
+        assert error["Code"] == "InvalidDBInstanceState", call
+        found[call] = error["Message"]
+    return found
+
+
+def test_calls_while_the_instance_is_modified_are_refused(database: Database) -> None:
+    changed = database.client.modify_db_instance(**NAME, BackupRetentionPeriod=0)["DBInstance"]
+
+    assert changed["DBInstanceStatus"] == "modifying"
+    messages = refused(database)
+    assert database.wait("available")["BackupRetentionPeriod"] == 0
+    assert {call: reason in messages[call] for call, (_, reason) in CALLS.items()} == dict.fromkeys(
+        CALLS, True
+    )
+
+
+def test_calls_of_a_stopped_instance_are_refused_except_start(database: Database) -> None:
+    database.client.stop_db_instance(**NAME)
+    database.wait("stopped")
+    client = database.client
+    for call, (arguments, reason) in CALLS.items():
+        if call != "start_db_instance":
+            with pytest.raises(ClientError, match=reason):
+                getattr(client, call)(**arguments)
+    client.start_db_instance(**NAME)
+    database.wait("available")
+
+
+def test_instance_has_no_endpoint_and_refuses_calls_until_it_is_created(
+    database: Database,
+) -> None:
+    client = database.client
+    take_snapshot(database, "early")
+    client.restore_db_instance_from_db_snapshot(
+        DBInstanceIdentifier="early", DBSnapshotIdentifier="early", DBSubnetGroupName="private"
+    )
+    early = Database(database.aws)
+    early.name = "early"
+
+    assert "Endpoint" not in early.describe()
+    for call, (arguments, _) in CALLS.items():
+        with pytest.raises(ClientError, match="InvalidDBInstanceState"):
+            getattr(client, call)(**(arguments | {"DBInstanceIdentifier": "early"}))
+    early.wait("available")
+    delete(early)
+    forget(database, "early")
 
 
 def delete(database: Database, **how: Any) -> None:
@@ -418,6 +491,7 @@ def test_restored_instance_has_the_password_of_the_snapshot_and_the_settings_of_
         client.modify_db_instance(
             DBInstanceIdentifier=Database.name, ApplyImmediately=True, **settings
         )
+        database.wait("available")
 
     change(CopyTagsToSnapshot=True, DeletionProtection=True)
     arn = database.describe()["DBInstanceArn"]

@@ -10,7 +10,7 @@ from local_aws.settings import Settings
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DIR", "PORT", "BASE_IMAGE", "RDS_SECONDS", "EC2_SECONDS"):
+    for name in ("DIR", "PORT", "BASE_IMAGE", "RDS_SECONDS", "RDS_MODIFY_SECONDS", "EC2_SECONDS"):
         monkeypatch.delenv(f"LOCAL_AWS_{name}", raising=False)
 
 
