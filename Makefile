@@ -46,6 +46,7 @@ up: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 up: system $(VENV)/.up ## everything on this machine: local AWS, the whole deployment, one experiment
 	@echo "==> Local AWS"
 	$(ROOT) $(BIN)/python -m local_aws start
+	$(BIN)/python scripts/write_deploy_policy.py $(DEPLOYMENT) | $(ROOT) $(BIN)/python -m local_aws allow $(DEPLOYMENT)
 	@echo "==> Deployment $(DEPLOYMENT)"
 	$(BIN)/ansible-playbook site.yml -e deployment=$(DEPLOYMENT) $(ANSIBLE_ARGS)
 	@echo "==> One experiment"

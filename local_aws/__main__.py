@@ -13,26 +13,20 @@ from local_aws.errors import LocalAwsError
 from local_aws.machine import images
 from local_aws.settings import Settings
 
-PASSED_BY_SUDO = (
-    "LOCAL_AWS_PORT",
-    "LOCAL_AWS_BASE_IMAGE",
-    "LOCAL_AWS_RDS_SECONDS",
-    "LOCAL_AWS_RDS_MODIFY_SECONDS",
-    "LOCAL_AWS_EC2_SECONDS",
-)
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         settings = Settings.from_environment()
-        if options.command in {"start", "stop", "run", "image"}:
+        if options.command in {"start", "stop", "run", "image", "allow"}:
             _become_root(settings, arguments or sys.argv[1:])
             # Users of containers read what is written here; what is private has a mode of its own.
             os.umask(0o022)
         if options.command == "image":
             return _image(settings, options.releases)
+        if options.command == "allow":
+            return _allow(settings, options.name)
         return _COMMANDS[options.command](settings)
     except LocalAwsError as error:
         print(f"local AWS: {error}", file=sys.stderr)
@@ -77,6 +71,11 @@ def _image(settings: Settings, releases: list[int]) -> int:
     return 0
 
 
+def _allow(settings: Settings, name: str) -> int:
+    profile.allow(settings, name, sys.stdin.read())
+    return 0
+
+
 def _env(settings: Settings) -> int:
     for name, value in client_environment(settings).items():
         print(f"export {name}={shlex.quote(value)}")
@@ -84,14 +83,14 @@ def _env(settings: Settings) -> int:
 
 
 def client_environment(settings: Settings) -> dict[str, str]:
-    """Return what a client of the endpoint exports; any key is accepted."""
+    """Return what a client of the endpoint exports: the key of who deploys."""
     return {
         "AWS_ENDPOINT_URL": settings.endpoint,
         "AWS_CA_BUNDLE": str(settings.ca_file),
         "AWS_REGION": settings.region,
         "AWS_DEFAULT_REGION": settings.region,
-        "AWS_ACCESS_KEY_ID": profile.ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": profile.SECRET_KEY,
+        "AWS_ACCESS_KEY_ID": profile.DEPLOYER.access_key,
+        "AWS_SECRET_ACCESS_KEY": profile.DEPLOYER.secret_key,
         **_direct(),
     }
 
@@ -126,9 +125,14 @@ def _parser() -> argparse.ArgumentParser:
         ("status", "say whether it runs (exit status 0, 1 no answer, 3 not running)"),
         ("run", "be the server, in the foreground"),
         ("image", "build the images of hosts and databases, and print their names"),
+        ("allow", "give who deploys an IAM policy, read from the standard input"),
         ("env", 'print what a client exports: eval "$(python -m local_aws env)"'),
     ):
         command = commands.add_parser(name, help=text)
+        if name == "allow":
+            command.add_argument(
+                "name", metavar="NAME", help="of the policy; one of the same name is replaced"
+            )
         if name == "image":
             command.add_argument(
                 "releases",
@@ -157,7 +161,11 @@ def _become_root(settings: Settings, arguments: list[str]) -> None:
             f"run `python -m local_aws {' '.join(arguments)}` as root."
         )
     print("local AWS: containers and firewall rules need root, asking sudo", file=sys.stderr)
-    passed = [f"{name}={os.environ[name]}" for name in PASSED_BY_SUDO if name in os.environ]
+    passed = [
+        f"{name}={value}"
+        for name, value in os.environ.items()
+        if name.startswith("LOCAL_AWS_") and name != "LOCAL_AWS_DIR"
+    ]
     os.execvp(  # noqa: S606 - replaces this process by itself under sudo
         "sudo",
         [

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from local_aws import __version__, certificates
+from local_aws import __version__, certificates, forms
 from local_aws.machine.podman import Podman
 
 if TYPE_CHECKING:
@@ -42,7 +42,14 @@ class Application:
             create_backend_app,
         )
 
-        from local_aws import departures, ec2, functions, http_api, rds  # noqa: PLC0415 - as above
+        from local_aws import (  # noqa: PLC0415 - as above
+            authorization,
+            departures,
+            ec2,
+            functions,
+            http_api,
+            rds,
+        )
 
         self._settings = settings
         certificates.rds_authority(settings).ensure()
@@ -52,6 +59,7 @@ class Application:
         databases = rds.apply(settings, podman)
         self._functions = functions.apply(settings, podman)
         self._gateway = http_api.Gateway(settings, self._functions)
+        authorization.apply(settings)
         for part in (databases, self._functions):
             # So that the first request need not wait.
             threading.Thread(target=part.warm_up, daemon=True).start()
@@ -65,6 +73,7 @@ class Application:
         if path.startswith("/moto-api"):
             # Its reset would forget resources whose containers run on.
             return _answer(start_response, "404 Not Found", b"Not found\n")
+        forms.keep(environ)
         return self._aws(environ, start_response)
 
     def close(self) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from local_aws.errors import LocalAwsError
 
@@ -89,14 +92,24 @@ class Settings:
         return self.data_dir / "log"
 
     @property
-    def operations_file(self) -> Path:
-        """Which operations the operator has called, a line each."""
-        return self.data_dir / "operations"
+    def permissions_file(self) -> Path:
+        """What the deployer has needed permission for, a line each."""
+        return self.data_dir / "permissions"
 
     @property
-    def refused(self) -> list[str]:
-        """Patterns of operations that nobody may call: the lines of ``refused``, as it is now."""
-        return _lines(self.data_dir / "refused")
+    def policies_dir(self) -> Path:
+        """IAM policies of who deploys; without one he may do everything."""
+        return self.data_dir / "policies"
+
+    @property
+    def policies(self) -> list[dict[str, Any]]:
+        """IAM policies of who deploys, as they are now."""
+        return _documents(self.policies_dir)
+
+    @property
+    def service_control_policies(self) -> list[dict[str, Any]]:
+        """Policies of the account's organisation: the files in ``service-control-policies``."""
+        return _documents(self.data_dir / "service-control-policies")
 
     @property
     def expired(self) -> list[str]:
@@ -130,6 +143,21 @@ def _lines(file: Path) -> list[str]:
         return file.read_text().split()
     except FileNotFoundError:
         return []
+
+
+def _documents(folder: Path) -> list[dict[str, Any]]:
+    """Return the JSON documents in a folder that may come and go while local AWS runs."""
+    return [_document(file, file.stat().st_mtime_ns) for file in sorted(folder.glob("*.json"))]
+
+
+@lru_cache
+def _document(file: Path, changed: int) -> dict[str, Any]:
+    del changed
+    try:
+        document: dict[str, Any] = json.loads(file.read_text())
+    except ValueError as error:
+        raise LocalAwsError(f"{file} is no policy: {error}. Write it as JSON.") from error
+    return document
 
 
 def _port(text: str) -> int:

@@ -1,84 +1,116 @@
-"""Write docs/iam/deploy-policy.json from the calls that local AWS has kept.
+"""Write docs/iam/deploy-policy.json from the actions that local AWS has asked for.
 
-With --check only compare. What is called stands in docs/iam/operations/, a file per suite of tests,
-which the suites hold true.
+With --check only compare; with the name of a deployment print the policy for it. What is needed
+stands in docs/iam/actions/, a file per suite of tests, which the suites hold true.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import botocore.session
-
 ROOT = Path(__file__).resolve().parent.parent
-OPERATIONS = ROOT / "docs/iam/operations"
+ACTIONS = ROOT / "docs/iam/actions"
 TARGET = ROOT / "docs/iam/deploy-policy.json"
 
-# Stands for the name of the deployment; what is named otherwise is out of reach.
+# Stands for the name of the deployment; what is named or tagged otherwise is out of reach.
 NAME = "mlflow"
+REQUEST_TAG = {"aws:RequestTag/Deployment": NAME}
+RESOURCE_TAG = {"aws:ResourceTag/Deployment": NAME}
 
-# Where the names of permissions differ from those of operations.
-# https://docs.aws.amazon.com/service-authorization/latest/reference/
-SERVICES = {"service-quotas": "servicequotas"}
-ACTIONS = {
-    # Anybody may ask who he is.
-    "sts:GetCallerIdentity": None,
-    "lambda:Invoke": "lambda:InvokeFunction",
-}
+# What makes things in EC2, alone or in others that have to be the deployment's.
+MAKES = ["AllocateAddress", "CreateInternetGateway", "CreateVpc", "ImportKeyPair"]
+MAKES_IN_OTHERS = [
+    "CreateRouteTable",
+    "CreateSecurityGroup",
+    "CreateSubnet",
+    "CreateVpcEndpoint",
+    "RunInstances",
+]
+# These know no single resource.
+LOOK = [
+    "ec2:Describe*",
+    "iam:ListAccountAliases",
+    "iam:ListInstanceProfiles",
+    "iam:ListPolicies",
+    "iam:ListRoles",
+    "lambda:ListFunctions",
+    "logs:DescribeLogGroups",
+    "rds:Describe*",
+    "s3:ListAllMyBuckets",
+    "secretsmanager:ListSecrets",
+    "servicequotas:*",
+]
+ACCESS_LOG = ["logs:*LogDeliver*", "logs:*ResourcePolic*"]
 
-# What AWS asks for besides, where it sees something that is no call of its own.
-BESIDES = {
-    # Tags that are given with what is created.
-    "ec2:CreateVpc": ["ec2:CreateTags"],
-    "iam:CreateRole": ["iam:TagRole", "iam:PassRole"],
-    "iam:CreateInstanceProfile": ["iam:TagInstanceProfile"],
-    "lambda:CreateFunction": ["lambda:TagResource"],
-    "logs:CreateLogGroup": ["logs:TagResource"],
-    "rds:CreateDBInstance": ["rds:AddTagsToResource", "iam:CreateServiceLinkedRole"],
-    "secretsmanager:CreateSecret": ["secretsmanager:TagResource"],
-    # Of many objects deleted at once, versions count as such.
-    "s3:DeleteObject": ["s3:DeleteObjectVersion"],
-    # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html
-    "apigateway:CreateStage": [
-        "logs:CreateLogDelivery",
-        "logs:DeleteLogDelivery",
-        "logs:DescribeResourcePolicies",
-        "logs:GetLogDelivery",
-        "logs:ListLogDeliveries",
-        "logs:PutResourcePolicy",
-        "logs:UpdateLogDelivery",
-    ],
-}
 
-# Statements in the order of the file: which actions, on what, on which condition. An action belongs
-# to the first that names it.
-STATEMENTS: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
-    (
-        "DeleteWhatIsTagged",
-        [
-            f"ec2:{operation}"
-            for operation in (
-                "DeleteInternetGateway",
-                "DeleteKeyPair",
-                "DeleteRouteTable",
-                "DeleteSecurityGroup",
-                "DeleteSubnet",
-                "DeleteVpc",
-                "DeleteVpcEndpoints",
-                "ReleaseAddress",
-                "StartInstances",
-                "StopInstances",
-                "TerminateInstances",
-            )
-        ],
+@dataclass(frozen=True)
+class Statement:
+    """A statement of the policy.
+
+    Attributes
+    ----------
+    actions
+        Patterns; of what is needed, the policy names each action that fits one.
+    without
+        Patterns of actions that are not meant, although they fit.
+    """
+
+    sid: str
+    actions: list[str]
+    resources: list[str]
+    condition: dict[str, Any] = field(default_factory=dict)
+    without: list[str] = field(default_factory=list)
+
+    def of(self, needed: set[str]) -> list[str]:
+        """Return which of the actions needed the statement allows."""
+        return sorted(
+            action
+            for action in needed
+            if any(fnmatchcase(action, pattern) for pattern in self.actions)
+            and not any(fnmatchcase(action, pattern) for pattern in self.without)
+        )
+
+
+STATEMENTS = [
+    Statement("Look", LOOK, ["*"]),
+    # Without the deployment's tag nothing is made in the network, and only what has it is changed.
+    Statement(
+        "CreateWithTag",
+        [f"ec2:{action}" for action in (*MAKES, *MAKES_IN_OTHERS)],
         ["*"],
-        {"StringEquals": {"aws:ResourceTag/Deployment": NAME}},
+        {"StringEquals": REQUEST_TAG},
     ),
-    (
+    Statement(
+        "TagWhatIsCreated",
+        ["ec2:CreateTags"],
+        ["*"],
+        {"StringEquals": REQUEST_TAG, "Null": {"ec2:CreateAction": "false"}},
+    ),
+    Statement(
+        "ChangeWhatIsTagged",
+        ["ec2:*"],
+        ["*"],
+        {"StringEquals": RESOURCE_TAG},
+        ["ec2:Describe*", *(f"ec2:{action}" for action in MAKES)],
+    ),
+    Statement(
+        "Launch",
+        ["ec2:RunInstances"],
+        ["arn:aws:ec2:*::image/*", "arn:aws:ec2:*:*:network-interface/*"],
+    ),
+    # The network's default group has no tag when its rules are taken away.
+    Statement(
+        "CloseDefaultGroup",
+        ["ec2:RevokeSecurityGroup*"],
+        ["*"],
+        {"Null": {"aws:ResourceTag/Deployment": "true"}},
+    ),
+    Statement(
         "PassRoles",
         ["iam:PassRole"],
         [f"arn:aws:iam::*:role/{NAME}-*"],
@@ -92,100 +124,80 @@ STATEMENTS: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
             }
         },
     ),
-    (
+    Statement(
         "RoleOfRds",
         ["iam:CreateServiceLinkedRole"],
-        ["*"],
+        ["arn:aws:iam::*:role/aws-service-role/rds.amazonaws.com/*"],
         {"StringEquals": {"iam:AWSServiceName": "rds.amazonaws.com"}},
     ),
-    # These know no single resource.
-    (
-        "Everywhere",
-        [
-            "ec2:*",
-            "iam:ListAccountAliases",
-            "iam:ListInstanceProfiles",
-            "iam:ListPolicies",
-            "iam:ListRoles",
-            "lambda:ListFunctions",
-            "logs:*LogDeliver*",
-            "logs:*ResourcePolic*",
-            "logs:DescribeLogGroups",
-            "rds:Describe*",
-            "s3:ListAllMyBuckets",
-            "secretsmanager:ListSecrets",
-            "servicequotas:*",
-        ],
-        ["*"],
-        {},
-    ),
+    # API Gateway delivers the access log, for which it knows no single resource.
+    Statement("AccessLog", ACCESS_LOG, ["*"]),
     # An instance belongs to an option group, which is the default one here.
-    ("Database", ["rds:*"], [f"arn:aws:rds:*:*:*:{NAME}-*", "arn:aws:rds:*:*:og:default*"], {}),
-    (
-        "Endpoint",
-        ["apigateway:*"],
-        [f"arn:aws:apigateway:*::/{path}" for path in ("apis", "apis/*", "tags/*")],
-        {},
+    Statement(
+        "NamedAfterDeployment",
+        [
+            f"{service}:*"
+            for service in ("apigateway", "iam", "lambda", "logs", "rds", "s3", "secretsmanager")
+        ],
+        [
+            "arn:aws:apigateway:*::/apis*",
+            "arn:aws:apigateway:*::/tags/*",
+            f"arn:aws:iam::*:role/{NAME}-*",
+            f"arn:aws:iam::*:instance-profile/{NAME}-*",
+            f"arn:aws:lambda:*:*:function:{NAME}-*",
+            f"arn:aws:logs:*:*:log-group:/aws/*/{NAME}-*",
+            f"arn:aws:rds:*:*:*:{NAME}-*",
+            "arn:aws:rds:*:*:og:default*",
+            f"arn:aws:s3:::{NAME}-*",
+            f"arn:aws:secretsmanager:*:*:secret:{NAME}/*",
+        ],
+        without=[*LOOK, *ACCESS_LOG, "iam:PassRole", "iam:CreateServiceLinkedRole"],
     ),
-    (
-        "Permissions",
-        ["iam:*"],
-        [f"arn:aws:iam::*:{kind}/{NAME}-*" for kind in ("role", "instance-profile")],
-        {},
-    ),
-    ("Function", ["lambda:*"], [f"arn:aws:lambda:*:*:function:{NAME}-*"], {}),
-    ("Logs", ["logs:*"], [f"arn:aws:logs:*:*:log-group:/aws/*/{NAME}-*"], {}),
-    ("Artifacts", ["s3:*"], [f"arn:aws:s3:::{NAME}-*"], {}),
-    ("Passwords", ["secretsmanager:*"], [f"arn:aws:secretsmanager:*:*:secret:{NAME}/*"], {}),
 ]
 
 
-def permissions(operations: set[str]) -> set[str]:
-    """Return the names of the permissions that operations need.
-
-    Parameters
-    ----------
-    operations
-        As local AWS keeps them, ``<service>:<operation>``.
-    """
-    session = botocore.session.get_session()
-    verbs = session.get_service_model("apigatewayv2")
-    needed: set[str] = set()
-    for operation in operations:
-        service, _, name = operation.partition(":")
-        if service == "apigateway":
-            needed.add(f"apigateway:{verbs.operation_model(name).http['method']}")
-        else:
-            action = ACTIONS.get(operation, f"{SERVICES.get(service, service)}:{name}")
-            needed |= {action} if action else set()
-        needed |= set(BESIDES.get(operation, []))
-    return needed
-
-
 def policy(needed: set[str]) -> dict[str, Any]:
-    """Return the policy that gives these permissions and no other."""
-    left, statements = set(needed), []
-    for sid, patterns, resources, condition in STATEMENTS:
-        actions = sorted(
-            action for action in left if any(fnmatchcase(action, pattern) for pattern in patterns)
-        )
+    """Return the policy that gives these actions and no other.
+
+    Raises
+    ------
+    ValueError
+        When an action fits no statement.
+    """
+    statements, left = [], set(needed)
+    for statement in STATEMENTS:
+        actions = statement.of(needed)
         left -= set(actions)
         if actions:
-            statement = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
-            statements.append(statement | ({"Condition": condition} if condition else {}))
+            written = {
+                "Sid": statement.sid,
+                "Effect": "Allow",
+                "Action": one_or_list(actions),
+                "Resource": one_or_list(statement.resources),
+            }
+            condition = {"Condition": statement.condition} if statement.condition else {}
+            statements.append(written | condition)
     if left:
         raise ValueError(f"no statement is for {', '.join(sorted(left))}")
     return {"Version": "2012-10-17", "Statement": statements}
 
 
+def one_or_list(values: list[str]) -> str | list[str]:
+    """Return the value that is alone by itself: IAM counts each character."""
+    return values[0] if len(values) == 1 else values
+
+
 def recorded() -> set[str]:
-    """Return every operation of the files in docs/iam/operations/."""
-    return {line for file in OPERATIONS.glob("*.txt") for line in file.read_text().split()}
+    """Return every action of the files in docs/iam/actions/."""
+    return {line for file in ACTIONS.glob("*.txt") for line in file.read_text().split()}
 
 
 def main() -> int:
-    """Write or compare."""
-    text = json.dumps(policy(permissions(recorded())), indent=2) + "\n"
+    """Write or compare; or print the policy for one deployment."""
+    if sys.argv[1:] and not sys.argv[1].startswith("-"):
+        print(TARGET.read_text().replace(NAME, sys.argv[1]), end="")
+        return 0
+    text = json.dumps(policy(recorded()), indent=2) + "\n"
     if "--check" in sys.argv[1:]:
         if TARGET.read_text() == text:
             return 0

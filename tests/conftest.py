@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import hypothesis
 import pytest
+from botocore.config import Config
+
+from local_aws import profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +51,32 @@ class Play:
 
 
 @dataclass(frozen=True)
+class Permission:
+    """What a call needed, as local AWS keeps it.
+
+    Attributes
+    ----------
+    caller
+        ARN of the user or the role.
+    keys
+        Condition keys of the call and the resource.
+    """
+
+    caller: str
+    action: str
+    resource: str
+    keys: dict[str, list[str]]
+
+
+def deploy_policy(deployment: str) -> str:
+    """Return the policy of docs/iam/ for a deployment."""
+    script = ROOT / "scripts/write_deploy_policy.py"
+    return subprocess.run(
+        [sys.executable, script, deployment], check=True, text=True, capture_output=True
+    ).stdout
+
+
+@dataclass(frozen=True)
 class LocalAws:
     """A local AWS of the tests' own, beside the one a user may have up."""
 
@@ -73,8 +103,8 @@ class LocalAws:
             **self.settings,
         }
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of local AWS's own."""
+    def command(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command of local AWS's own, with `text` as its input."""
         passed = ",".join(("LOCAL_AWS_DIR", "LOCAL_AWS_PORT", *self.settings))
         root = [] if os.geteuid() == 0 else ["sudo", f"--preserve-env={passed}"]
         return subprocess.run(
@@ -82,6 +112,7 @@ class LocalAws:
             cwd=ROOT,
             env=self.environment,
             text=True,
+            input=text,
             capture_output=True,
             check=False,
         )
@@ -105,22 +136,55 @@ class LocalAws:
         )
         return Play(result.returncode, result.stdout)
 
+    def allow(self, name: str, document: str) -> None:
+        """Give who deploys an IAM policy; while he has none, he may do everything."""
+        done = self.command("allow", name, text=document)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def allow_deployment(self, deployment: str) -> None:
+        """Give who deploys the policy of docs/iam/ for a deployment, and nothing else."""
+        self.allow(deployment, deploy_policy(deployment))
+
+    @contextmanager
+    def denied(self, *actions: str) -> Iterator[None]:
+        """Let the account's organisation deny actions to who deploys."""
+        folder = self.directory / "service-control-policies"
+        folder.mkdir(exist_ok=True)
+        statement = {"Effect": "Deny", "Action": actions, "Resource": "*"}
+        file = folder / "tests.json"
+        file.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+        yield
+        file.unlink()
+
     @property
-    def operations(self) -> list[str]:
-        """What the playbooks have called, as local AWS keeps it, in order."""
-        return sorted((self.directory / "operations").read_text().split())
+    def permissions(self) -> list[Permission]:
+        """What who deploys, and each role, has needed permission for."""
+        lines = (self.directory / "permissions").read_text().splitlines()
+        return [Permission(*json.loads(line)) for line in lines]
+
+    @property
+    def actions(self) -> list[str]:
+        """What who deploys has needed, as policies name it, in order."""
+        return sorted(
+            {need.action for need in self.permissions if need.caller.endswith("user/deployer")}
+        )
 
     def client(
-        self, service: str, key: str = "AKIATESTS0000000000", region: str = "us-east-1"
+        self,
+        service: str,
+        user: profile.User = profile.ADMINISTRATOR,
+        region: str = "us-east-1",
+        signature_version: str | None = None,
     ) -> Any:
-        """Return a boto3 client for it, with a key that is not the operator's."""
+        """Return a boto3 client for it, which may do everything unless `user` is another."""
         return boto3.client(
             service,
             region_name=region,
             endpoint_url=f"https://127.0.0.1:{self.port}",
             verify=str(self.directory / "ca.pem"),
-            aws_access_key_id=key,
-            aws_secret_access_key="8d1c2f0e6b7a4953",
+            aws_access_key_id=user.access_key,
+            aws_secret_access_key=user.secret_key,
+            config=Config(signature_version=signature_version),
         )
 
     def resources(self, deployment: str, region: str = "us-east-1") -> list[str]:
@@ -179,6 +243,8 @@ def started(aws: LocalAws) -> Iterator[LocalAws]:
     """Start local AWS for the time of a fixture, and see that it goes without a trace."""
     start = aws.command("start")
     assert start.returncode == 0, start.stdout + start.stderr
+    if "deployment" in aws.variables:
+        aws.allow_deployment(aws.variables["deployment"])
     yield aws
     stop = aws.command("stop")
     assert stop.returncode == 0, stop.stdout + stop.stderr

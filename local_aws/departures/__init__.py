@@ -9,11 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from local_aws.departures import (
-    bucket_policy_conditions,
     debian_images,
     documented_limits,
     ec2_tag_resource_types,
-    expired_sessions,
     http_api_conflicts,
     http_api_endpoint,
     http_api_stages,
@@ -21,7 +19,6 @@ from local_aws.departures import (
     instance_profile_replacement,
     instances_forgotten,
     network_dependencies,
-    operations,
     pages,
     s3_actions,
     s3_bucket_list,
@@ -37,7 +34,6 @@ _ALL = (
     debian_images,
     ec2_tag_resource_types,
     s3_bytes_on_disk,
-    bucket_policy_conditions,
     http_api_conflicts,
     http_api_endpoint,
     http_api_stages,
@@ -45,8 +41,6 @@ _ALL = (
     instance_profile_replacement,
     instances_forgotten,
     network_dependencies,
-    operations,
-    expired_sessions,
     s3_actions,
     service_quotas,
     pages,

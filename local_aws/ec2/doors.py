@@ -15,7 +15,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from local_aws.ec2 import metadata, seed
+from local_aws.ec2 import metadata, seed, sources
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -29,12 +29,14 @@ CHUNK = 1 << 16
 class Doors:
     """The doors of one host."""
 
-    def __init__(self, folder: Path, port: int, answers: metadata.Metadata) -> None:
+    def __init__(
+        self, folder: Path, port: int, answers: metadata.Metadata, instance_id: str
+    ) -> None:
         """Open them: sockets in `folder`, the API being on `port` of this machine's loopback."""
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True)
         self._metadata = metadata.Server(_listen(folder, seed.METADATA_SOCKET), answers)
-        self._relay = _Relay(_listen(folder, seed.ENDPOINT_SOCKET), port)
+        self._relay = _Relay(_listen(folder, seed.ENDPOINT_SOCKET), port, instance_id)
 
     def close(self) -> None:
         """Close them and remove the folder."""
@@ -47,8 +49,9 @@ class Doors:
 class _Relay:
     """Carries bytes between a listening unix socket and the API's port."""
 
-    def __init__(self, listening: socket.socket, port: int) -> None:
+    def __init__(self, listening: socket.socket, port: int, instance_id: str) -> None:
         self._port = port
+        self._instance_id = instance_id
         self._connections: set[asyncio.Task[None]] = set()
         self._server = _in_loop(asyncio.start_unix_server(self._serve, sock=listening))
 
@@ -71,9 +74,12 @@ class _Relay:
             except OSError:
                 writer.close()
                 return
+            own_port = far_writer.get_extra_info("sockname")[1]
+            sources.add(own_port, self._instance_id)
             try:
                 await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
             finally:
+                sources.remove(own_port)
                 far_writer.close()
                 writer.close()
 

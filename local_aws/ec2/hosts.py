@@ -159,7 +159,10 @@ class Host:
         )
         instance.nics[0].mac_address = networks.mac_address(instance.private_ip)
         self._doors = Doors(
-            self.folder, self._settings.port, Metadata(instance, lambda: _user_data(instance))
+            self.folder,
+            self._settings.port,
+            Metadata(instance, lambda: _user_data(instance)),
+            instance.id,
         )
         self._podman.run(
             "create",

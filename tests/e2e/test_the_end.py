@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ROOT
-
 from .conftest import NAME
 from .shell import run_shell
 
@@ -39,13 +37,6 @@ def test_destroy_leaves_nothing(deployment: Deployment) -> None:
     assert play.returncode == 0, play.output
     assert deployment.aws.resources(NAME) == []
     assert not deployment.directory.exists()
-
-
-def test_policy_for_deploying_allows_all_that_was_called(deployment: Deployment) -> None:
-    files = (ROOT / "docs/iam/operations").glob("*.txt")
-    allowed = {line for file in files for line in file.read_text().split()}
-
-    assert set(deployment.aws.operations) - allowed == set()
 
 
 def test_make_down_leaves_nothing(deployment: Deployment, network: str) -> None:

@@ -400,6 +400,6 @@ def test_purge_takes_the_rest(hand: Hand) -> None:
 
 def test_calls_are_those_that_the_policy_is_made_of(aws: LocalAws, project: Path) -> None:
     """The last, as all that is called by then counts."""
-    kept = (project / "docs/iam/operations/life.txt").read_text().split()
+    kept = (project / "docs/iam/actions/life.txt").read_text().split()
 
-    assert aws.operations == kept, "\n".join(aws.operations)
+    assert aws.actions == kept, "\n".join(aws.actions)

@@ -22,10 +22,8 @@ def confined(aws: LocalAws) -> Iterator[LocalAws]:
     """An account with a stranger's function, whose functions nobody is allowed to list."""
     aws.client("iam").create_role(RoleName="functions", AssumeRolePolicyDocument="{}")
     make(aws, "stranger")
-    refused = aws.directory / "refused"
-    refused.write_text("lambda:ListFunctions")
-    yield aws
-    refused.unlink()
+    with aws.denied("lambda:ListFunctions"):
+        yield aws
     functions = aws.client("lambda")
     for function in functions.list_functions()["Functions"]:
         functions.delete_function(FunctionName=function["FunctionName"])

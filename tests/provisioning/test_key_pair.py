@@ -39,11 +39,9 @@ def test_key_pair_second_run_and_check_write_nothing(
     assert planned.returncode == created.returncode == 0, planned.output + created.output
     assert created.recap["changed"] > 0
     assert [key["KeyName"] for key in ec2.describe_key_pairs()["KeyPairs"]] == [NAME]
-    refused = aws.directory / "refused"
     for arguments in ((), ("--check",)):
-        refused.write_text("\n".join(CALLS))
-        again = create(aws, tmp_path, *arguments)
-        refused.unlink()
+        with aws.denied(*CALLS):
+            again = create(aws, tmp_path, *arguments)
         assert again.returncode == 0, again.output
         assert again.recap["changed"] == 0, again.output
 

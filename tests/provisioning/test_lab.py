@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.conftest import LocalAws
 
 pytestmark = pytest.mark.slow
@@ -16,18 +19,31 @@ REFUSED = [
     f"iam:{verb}*"
     for verb in "Add Attach Create Delete Detach Put Remove Tag Untag Update".split()  # noqa: SIM905 -- readable
 ]
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Service": ["ec2.amazonaws.com", "lambda.amazonaws.com"]},
+        "Action": "sts:AssumeRole",
+    },
+}
 LAB = ("-e", "@inventory/lab.yml", "-e", "deployment=lab")
 
 
 @pytest.fixture(scope="module")
-def lab(aws: LocalAws) -> LocalAws:
+def lab(aws: LocalAws) -> Iterator[LocalAws]:
     """Local AWS with a lab's roles, where no others may be made."""
     iam = aws.client("iam")
-    iam.create_role(RoleName="LabRole", AssumeRolePolicyDocument="{}")
+    iam.create_role(RoleName="LabRole", AssumeRolePolicyDocument=json.dumps(TRUST))
+    for policy in ("AmazonS3FullAccess", "service-role/AWSLambdaVPCAccessExecutionRole"):
+        iam.attach_role_policy(RoleName="LabRole", PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
     iam.create_instance_profile(InstanceProfileName="LabInstanceProfile")
     iam.add_role_to_instance_profile(InstanceProfileName="LabInstanceProfile", RoleName="LabRole")
-    (aws.directory / "refused").write_text("\n".join(REFUSED))
-    return aws
+    # A student has wide rights, a role of the lab's is passed on, and none are made.
+    wide = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    aws.allow("lab", json.dumps({"Version": "2012-10-17", "Statement": [wide]}))
+    with aws.denied(*REFUSED):
+        yield aws
 
 
 def test_whole_site_stands_on_the_ready_made_roles(lab: LocalAws) -> None:

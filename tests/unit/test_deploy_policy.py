@@ -6,9 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from local_aws.authorization.actions import find
+from local_aws.authorization.policies import Policies, Request, evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -32,23 +38,73 @@ def test_policy_fits_a_managed_policy() -> None:
     assert len("".join(text.split())) <= LONGEST_MANAGED_POLICY
 
 
-def test_no_action_is_allowed_by_a_pattern_or_twice(statements: list[dict[str, Any]]) -> None:
-    actions = [action for statement in statements for action in statement["Action"]]
-
-    assert not [action for action in actions if "*" in action]
-    assert len(actions) == len(set(actions))
+def test_no_action_is_allowed_by_a_pattern(statements: list[dict[str, Any]]) -> None:
+    assert not [action for one in statements for action in listed(one["Action"]) if "*" in action]
 
 
-def test_what_writes_and_can_be_named_is_not_allowed_everywhere(
-    statements: list[dict[str, Any]],
-) -> None:
-    [everywhere] = [statement for statement in statements if statement["Sid"] == "Everywhere"]
+def test_every_action_is_one_of_aws_s(statements: list[dict[str, Any]]) -> None:
+    unknown = [action for one in statements for action in listed(one["Action"]) if not find(action)]
+    assert unknown == []
+
+
+def test_what_writes_is_confined_to_the_deployment(statements: list[dict[str, Any]]) -> None:
+    """By a name or a tag, but for what AWS confines by neither."""
     readers = ("Describe", "Get", "List")
+    wide = [
+        one for one in statements if listed(one["Resource"]) == ["*"] and "Condition" not in one
+    ]
     writers = {
-        action.split(":")[0]
-        for action in everywhere["Action"]
+        action
+        for one in wide
+        for action in listed(one["Action"])
         if not action.split(":")[1].startswith(readers)
     }
+    assert writers == {
+        "logs:CreateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:PutResourcePolicy",
+        "logs:UpdateLogDelivery",
+    }
 
-    # Most of EC2's resources have no name; deliveries of logs have none either.
-    assert writers == {"ec2", "logs"}
+
+ACCOUNT = "123456789012"
+OURS = {"aws:resourcetag/deployment": ("mlflow",)}
+THEIRS: dict[str, tuple[str, ...]] = {"aws:resourcetag/deployment": ("other",)}
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("ec2:CreateTags", "instance/i-1"),
+        ("ec2:TerminateInstances", "instance/i-1"),
+        ("ec2:ModifyInstanceAttribute", "instance/i-1"),
+        ("ec2:AuthorizeSecurityGroupIngress", "security-group/sg-1"),
+        ("ec2:AuthorizeSecurityGroupEgress", "security-group/sg-1"),
+        ("ec2:CreateSubnet", "vpc/vpc-1"),
+        ("ec2:RunInstances", "subnet/subnet-1"),
+        ("ec2:DeleteVpc", "vpc/vpc-1"),
+    ],
+)
+def test_only_what_has_the_deployment_s_tag_is_changed(action: str, resource: str) -> None:
+    arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:{resource}"
+    assert allowed(action, arn, OURS)
+    assert not allowed(action, arn, THEIRS)
+    assert not allowed(action, arn, {})
+
+
+def test_tags_are_given_to_what_is_made_only() -> None:
+    arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*"
+    tag: dict[str, tuple[str, ...]] = {"aws:requesttag/deployment": ("mlflow",)}
+    assert allowed("ec2:CreateTags", arn, tag | {"ec2:createaction": ("RunInstances",)})
+    assert not allowed("ec2:CreateTags", arn, tag)
+
+
+def allowed(action: str, arn: str, keys: Mapping[str, tuple[str, ...]]) -> bool:
+    policy = json.loads((ROOT / "docs/iam/deploy-policy.json").read_text())
+    caller = f"arn:aws:iam::{ACCOUNT}:user/deployer"
+    request = Request(action, arn, (caller,), ACCOUNT, keys)
+    return evaluate(request, Policies(identity=[policy])).allowed
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

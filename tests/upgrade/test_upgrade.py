@@ -273,8 +273,8 @@ def test_calls_beyond_those_of_a_life_are_those_that_the_policy_is_made_of(
     site: Site, project: Path
 ) -> None:
     """The last, as all that is called by then counts."""
-    files = project / "docs/iam/operations"
+    files = project / "docs/iam/actions"
     life, upgrade = ((files / name).read_text().split() for name in ("life.txt", "upgrade.txt"))
-    beyond = [operation for operation in site.aws.operations if operation not in life]
+    beyond = [action for action in site.aws.actions if action not in life]
 
     assert beyond == upgrade, "\n".join(beyond)

@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from moto.core.authorization import ActionAuthenticatorMixin
 from moto.core.exceptions import ServiceException
-from moto.core.parse import PROTOCOL_PARSERS
-from moto.core.request import determine_request_protocol
 from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import get_service_model
 from moto.s3.exceptions import S3ClientError
 
+from local_aws.calls import parameters
 from local_aws.departures.documented_limits import (
     ec2,
     functions,
@@ -98,7 +97,7 @@ def _refusal(response: Any, name: str, url_parameters: dict[str, Any]) -> Refusa
     request = Request(
         service=response.boto3_service_name,
         operation=name,
-        parameters=_parameters(response.normalized_request, operation, url_parameters),
+        parameters=parameters(response, operation, url_parameters),
         account=response.current_account,
         region=response.region,
     )
@@ -110,20 +109,3 @@ def _refusals(request: Request, operation: OperationModel) -> Iterator[Refusal]:
     yield from tags.refusals(request)
     for rule in RULES:
         yield from rule.refusals(request)
-
-
-def _parameters(
-    request: Any, operation: OperationModel, url_parameters: dict[str, Any]
-) -> dict[str, Any]:
-    protocol = determine_request_protocol(operation.service_model, request.content_type)
-    parsed: dict[str, Any] | None = PROTOCOL_PARSERS[protocol](operation, map_type=dict).parse(
-        {
-            "method": request.method,
-            "values": request.values,
-            "headers": request.headers,
-            "body": request.data,
-            "url_path": request.path,
-            "url_params": url_parameters,
-        }
-    )
-    return parsed or {}
