@@ -47,6 +47,14 @@ class Hand:
         """The database instance."""
         return self.only("rds", "describe_db_instances", "DBInstances")
 
+    def modify_database(self, **changes: Any) -> None:
+        """Change the database instance, and wait until RDS has done so."""
+        rds, name = self.aws.client("rds"), self.database["DBInstanceIdentifier"]
+        rds.modify_db_instance(DBInstanceIdentifier=name, ApplyImmediately=True, **changes)
+        rds.get_waiter("db_instance_available").wait(
+            DBInstanceIdentifier=name, WaiterConfig={"Delay": 1}
+        )
+
     @property
     def bucket(self) -> str:
         """The bucket of the artifacts."""

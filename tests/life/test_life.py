@@ -115,19 +115,11 @@ def open_bucket(hand: Hand) -> None:
 
 
 def shorten_backups(hand: Hand) -> None:
-    hand.aws.client("rds").modify_db_instance(
-        DBInstanceIdentifier=hand.database["DBInstanceIdentifier"],
-        BackupRetentionPeriod=1,
-        ApplyImmediately=True,
-    )
+    hand.modify_database(BackupRetentionPeriod=1)
 
 
 def stop_monitoring(hand: Hand) -> None:
-    hand.aws.client("rds").modify_db_instance(
-        DBInstanceIdentifier=hand.database["DBInstanceIdentifier"],
-        MonitoringInterval=0,
-        ApplyImmediately=True,
-    )
+    hand.modify_database(MonitoringInterval=0)
 
 
 def allow_plain_connections(hand: Hand) -> None:
@@ -275,6 +267,7 @@ def test_rotated_token_is_what_the_endpoint_wants_from_then_on(aws: LocalAws) ->
 
 def test_second_deployment_of_the_account_and_machine_is_another(aws: LocalAws) -> None:
     twin = replace(aws, variables={"deployment": TWIN})
+    twin.allow_deployment(TWIN)
     created = twin.play("site.yml")
     drifts = [one.play("playbooks/drift.yml") for one in (aws, twin)]
     end = twin.play("playbooks/destroy.yml", "-e", f"confirm={TWIN}", "-e", "purge=true")
