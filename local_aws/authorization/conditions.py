@@ -70,6 +70,11 @@ def arn_matches(
     )
 
 
+def has_values(text: str, context: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether the request has a value for each variable of a text."""
+    return "${" not in text or _substituted(text, context) is not None
+
+
 def _listed(wanted: Any) -> list[str]:
     return [
         str(value).lower() if isinstance(value, bool) else str(value) for value in as_list(wanted)

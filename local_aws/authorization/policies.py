@@ -195,7 +195,9 @@ def _fits_resource(statement: Mapping[str, Any], request: Request) -> bool:
         )
 
     if "NotResource" in statement:
-        return not one_of(statement["NotResource"])
+        excluded = conditions.as_list(statement["NotResource"])
+        known = all(conditions.has_values(pattern, request.context) for pattern in excluded)
+        return known and not one_of(excluded)
     # A role's trust policy has no resource: it is the role's own.
     return one_of(statement.get("Resource", "*"))
 

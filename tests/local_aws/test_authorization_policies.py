@@ -98,6 +98,8 @@ def test_evaluate_without_credentials_asks_the_resource_only() -> None:
         ({"Action": "s3:*", "Resource": "arn:aws:*:bucket/key"}, False),
         ({"Action": "s3:*", "Resource": "arn:aws:s3:::${aws:username}/key"}, False),
         ({"Action": "s3:*", "Resource": "arn:aws:s3:::${aws:username, 'bucket'}/key"}, True),
+        ({"Action": "s3:*", "NotResource": "arn:aws:s3:::${aws:username}/key"}, False),
+        ({"Action": "s3:*", "NotResource": "arn:aws:s3:::${aws:username, 'other'}/key"}, True),
     ],
 )
 def test_statement_fits_action_and_resource(statement: dict[str, Any], *, allowed: bool) -> None:
