@@ -14,7 +14,7 @@ export LOCAL_AWS_DIR ?= $(CURDIR)/.local-aws
 VENV := .venv
 BIN := $(VENV)/bin
 # Local AWS makes hosts and networks, so it runs as root.
-PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy
+PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_RDS_SECONDS,LOCAL_AWS_RDS_MODIFY_SECONDS,LOCAL_AWS_EC2_SECONDS,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy
 # Bytecode of root's would be in the way of who removes the clone.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(PASSED) PYTHONDONTWRITEBYTECODE=1)
 AUDIT := .venv-audit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -150,3 +151,10 @@ def test_make_keeps_the_documented_choice_of_a_strategy() -> None:
 @pytest.mark.parametrize("locale", ["C", "POSIX", "nosuch", "de_DE.ISO-8859-1"])
 def test_make_uses_a_locale_that_ansible_accepts(locale: str) -> None:
     assert environment_of_make(LC_ALL=locale)["LC_ALL"] == "C.UTF-8"
+
+
+def test_make_hands_each_setting_of_local_aws_to_sudo() -> None:
+    settings = set(re.findall("LOCAL_AWS_[A-Z0-9_]+", (ROOT / "local_aws/settings.py").read_text()))
+    [passed] = re.findall("^PASSED := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {"LOCAL_AWS_PORT", "LOCAL_AWS_RDS_SECONDS"} <= settings
+    assert settings - set(passed.split(",")) == set()
