@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.conftest import deploy_policy
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import LocalAws
@@ -112,15 +115,35 @@ def test_what_a_lab_does_not_allow(aws: LocalAws, setting: str, said: str) -> No
     assert play.recap["changed"] == 0
 
 
-def test_session_that_has_expired(aws: LocalAws) -> None:
-    profile, expired = aws.directory / "config", aws.directory / "expired"
+@pytest.fixture
+def session(aws: LocalAws) -> Iterator[str]:
+    """The token of a role's session, whose credentials the profile has for the time of a test."""
+    iam, name = aws.client("iam"), "session"
+    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    trust = {"Version": "2012-10-17", "Statement": statement}
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=deploy_policy("prov"))
+    given = aws.client("sts").assume_role(RoleArn=role, RoleSessionName=name)["Credentials"]
+    profile = aws.directory / "config"
     before = profile.read_text()
-    profile.write_text(f"{before}aws_session_token = yesterday\n")
+    profile.write_text(
+        "[default]\n"
+        f"aws_access_key_id = {given['AccessKeyId']}\n"
+        f"aws_secret_access_key = {given['SecretAccessKey']}\n"
+        f"aws_session_token = {given['SessionToken']}\n"
+    )
+    yield given["SessionToken"]
+    profile.write_text(before)
+    iam.delete_role_policy(RoleName=name, PolicyName=name)
+    iam.delete_role(RoleName=name)
+
+
+def test_session_that_has_expired(aws: LocalAws, session: str) -> None:
+    expired = aws.directory / "expired"
     good = aws.play("playbooks/preflight.yml")
-    expired.write_text("yesterday\n")
+    expired.write_text(f"{session}\n")
     play = aws.play("site.yml")
     expired.unlink()
-    profile.write_text(before)
 
     assert good.returncode == 0, good.output
     assert play.returncode != 0
