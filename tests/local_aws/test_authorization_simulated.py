@@ -1,6 +1,6 @@
 """Local AWS decides as iam-simulate does, over generated policies.
 
-It is another's program, run as a process of its own; Node.js 20 or newer and npm have to be there.
+iam-simulate is a program of its own, in Node.js, which the test environment has.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from typing import Any
 import pytest
 
 from local_aws.authorization.policies import Policies, Request, evaluate
+from tests.conftest import BIN
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node.js and npm"),
-]
+pytestmark = pytest.mark.slow
 
 CASES = 4000
 PROGRAM = Path(__file__).parent / "iam_simulate"
@@ -184,7 +182,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program, installed as its lock says."""
     folder = tmp_path_factory.mktemp("program") / PROGRAM.name
     shutil.copytree(PROGRAM, folder, ignore=shutil.ignore_patterns("node_modules"))
-    subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, check=True, capture_output=True)
+    subprocess.run(
+        [BIN / "npm", "ci", "--ignore-scripts"], cwd=folder, check=True, capture_output=True
+    )
     return folder
 
 
@@ -193,7 +193,7 @@ def test_evaluate_decides_as_iam_simulate(program: Path, seed: int) -> None:
     generator = Generator(seed)
     cases = [generator.case() for _ in range(CASES)]
     done = subprocess.run(
-        ["node", "simulate.mjs"],
+        [BIN / "node", "simulate.mjs"],
         cwd=program,
         input="\n".join(json.dumps(simulation(case)) for case in cases),
         text=True,
