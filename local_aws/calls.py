@@ -20,7 +20,7 @@ def parameters(
     Parameters
     ----------
     url_parameters
-        What stands in the path; by default what moto found there.
+        Parameters in the path; by default those that moto parsed.
     """
     request: Any = response.normalized_request
     protocol = determine_request_protocol(operation.service_model, request.content_type)

@@ -16,8 +16,11 @@ case $clone in
         ;;
 esac
 
-# The programs of an environment begin with its path.
-made=$(sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' "$clone/.venv/pyvenv.cfg" 2>/dev/null || true)
+# The programs of an environment begin with its path. A new clone has no environment.
+made=''
+if [[ -f $clone/.venv/pyvenv.cfg ]]; then
+    made=$(sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' "$clone/.venv/pyvenv.cfg")
+fi
 if [[ -n $made && $(readlink -m "$made") != $(readlink -m "$clone/.venv") ]]; then
     refuse "its environment was made as $made. Remove it (rm -r .venv) and run this again."
 fi

@@ -1,15 +1,15 @@
 """Every call is authenticated and authorized.
 
-moto answers any caller with any signature; where it is told to look at policies, it knows neither
-resources nor conditions. AWS refuses what is not signed with the caller's secret, and what the
-policies of user or role, permissions boundary, resource and VPC endpoint do not allow. Who writes
-policies, and who works under them, needs to know here what AWS will say.
+moto accepts any signature, and its policy evaluation ignores resources and conditions. AWS rejects
+a request whose signature is wrong, or that the policies do not allow: those of the user or role,
+the permissions boundary, the resource, and the VPC endpoint. Authors of policies need the same
+answers from local AWS.
 
-An action that AWS's service authorization reference does not have is refused, whoever asks.
+Actions that are missing from AWS's service authorization reference are denied for every caller.
 
-What the deployer, and each role, has needed permission for is kept in ``<data_dir>/permissions``.
+The permissions that each caller needed are recorded in ``<data_dir>/permissions``.
 
-The logic is our own because it is asked at each call; tests compare it with another's.
+The evaluation is our own code, because it runs on every call; tests compare it with iam-simulate.
 """
 
 from __future__ import annotations

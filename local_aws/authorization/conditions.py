@@ -45,7 +45,7 @@ def hold(
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return what stands in a policy as one value or as a list of values."""
+    """Return the value of a policy element as a list; a policy can hold a single value."""
     return value if isinstance(value, list) else [value]
 
 
@@ -156,7 +156,7 @@ def _compare(
     try:
         return compare(pattern, value, context)
     except ValueError:
-        # What is no number, date or address equals none.
+        # A value that cannot be parsed as a number, date or address matches nothing.
         return False
 
 

@@ -71,7 +71,7 @@ class Gate:
         service = get_service_model(response.boto3_service_name)
         name = response._get_action()  # noqa: SLF001 - moto has no other way to the name
         if name not in service.operation_names:
-            return Refusal(Cause.DENIED, f"There is no operation {name}.")
+            return Refusal(Cause.DENIED, f"{name} is not a valid operation of this service.")
         call = needs.Call(
             service=self.prefix(response),
             operation=name,

@@ -52,9 +52,9 @@ class Policies:
         Of the user and its groups, or of the role.
     boundary, session
         What limits them: the permissions boundary, and the policies given when a session began.
-        None is no limit; an empty list allows nothing.
+        None means no limit, an empty list allows nothing.
     organisation
-        Service control policies; none is no limit.
+        Service control policies; None means no limit.
     resource
         The policy of the resource, such as a bucket's.
     endpoint

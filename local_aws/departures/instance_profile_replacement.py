@@ -1,10 +1,10 @@
-"""An instance tells of the profile that it has got instead of another one.
+"""DescribeInstances returns the new instance profile after a replacement.
 
-moto replaces the association and leaves the instance as it was, so that DescribeInstances names
-the former profile for good, and a playbook replaces it at each run. On AWS the instance has the new
+moto replaces the association but not the instance's attribute, so DescribeInstances keeps returning
+the old profile, and a playbook replaces it on every run. On AWS the instance has the new
 profile: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ReplaceIamInstanceProfileAssociation.html.
 
-Needed by whoever gives a running host another role.
+Playbooks that change the role of a running host need this.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html. The
 most that one DeleteObjects takes, which moto does not hold:
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html.
 
-Needed by whoever empties a bucket.
+Playbooks that empty a bucket need this.
 """
 
 from __future__ import annotations
