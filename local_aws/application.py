@@ -44,6 +44,7 @@ class Application:
 
         from local_aws import (  # noqa: PLC0415 - as above
             authorization,
+            consistency,
             departures,
             ec2,
             functions,
@@ -59,6 +60,7 @@ class Application:
         databases = rds.apply(settings, podman)
         self._functions = functions.apply(settings, podman)
         self._gateway = http_api.Gateway(settings, self._functions)
+        consistency.apply(settings)
         authorization.apply(settings)
         for part in (databases, self._functions):
             # So that the first request need not wait.

@@ -35,6 +35,15 @@ class Settings:
         (``LOCAL_AWS_RDS_MODIFY_SECONDS``).
     ec2_seconds
         Least time in seconds from a launch or a start to ``running`` (``LOCAL_AWS_EC2_SECONDS``).
+    stale_seconds
+        Time in seconds after which eventually consistent reads show a change
+        (``LOCAL_AWS_STALE_SECONDS``).
+    stale_secret_list_seconds
+        The same for lists of secrets (``LOCAL_AWS_STALE_SECRET_LIST_SECONDS``).
+    throttled_percent
+        Share of the calls that are throttled, 0 to 100 (``LOCAL_AWS_THROTTLED_PERCENT``).
+    throttled_seed
+        Decides which calls these are (``LOCAL_AWS_THROTTLED_SEED``).
     """
 
     data_dir: Path
@@ -44,6 +53,10 @@ class Settings:
     rds_modify_seconds: float = 0.5
     ec2_seconds: float = 0.0
     lambda_interface_seconds: float = 2.0
+    stale_seconds: float = 0.0
+    stale_secret_list_seconds: float = 0.0
+    throttled_percent: float = 0.0
+    throttled_seed: str = "0"
     region: str = "us-east-1"
     account: str = "123456789012"
 
@@ -64,6 +77,10 @@ class Settings:
             rds_modify_seconds=_seconds("LOCAL_AWS_RDS_MODIFY_SECONDS", "0.5"),
             ec2_seconds=_seconds("LOCAL_AWS_EC2_SECONDS"),
             lambda_interface_seconds=_seconds("LOCAL_AWS_LAMBDA_INTERFACE_SECONDS", "2"),
+            stale_seconds=_seconds("LOCAL_AWS_STALE_SECONDS"),
+            stale_secret_list_seconds=_seconds("LOCAL_AWS_STALE_SECRET_LIST_SECONDS"),
+            throttled_percent=_percent("LOCAL_AWS_THROTTLED_PERCENT"),
+            throttled_seed=os.environ.get("LOCAL_AWS_THROTTLED_SEED") or "0",
         )
 
     @property
@@ -95,6 +112,11 @@ class Settings:
     def permissions_file(self) -> Path:
         """What the deployer has needed permission for, a line each."""
         return self.data_dir / "permissions"
+
+    @property
+    def throttled_file(self) -> Path:
+        """Calls that were throttled, a line each."""
+        return self.data_dir / "throttled"
 
     @property
     def policies_dir(self) -> Path:
@@ -174,4 +196,15 @@ def _seconds(name: str, default: str = "0") -> float:
         value = -1.0
     if not 0 <= value < float("inf"):
         raise LocalAwsError(f"{name}={text} is no number of seconds: use 0 or more.")
+    return value
+
+
+def _percent(name: str) -> float:
+    text = os.environ.get(name) or "0"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 100:  # noqa: PLR2004 - all of them
+        raise LocalAwsError(f"{name}: {text} is not a valid percentage: use 0 to 100.")
     return value

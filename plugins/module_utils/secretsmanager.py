@@ -6,13 +6,16 @@ from __future__ import annotations
 import base64
 import secrets
 import string
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # What RDS and URLs forbid or quote differently is left out of what may be drawn.
 PUNCTUATION = "!#$%&()*+,-.:;<=>?[]^_{|}~"
@@ -83,22 +86,31 @@ def read_value(client: Any, name: str) -> str | None:
     return text
 
 
-def list_secrets(client: Any, tags: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the facts of the secrets that carry all of these tags, by name."""
+def list_secrets(
+    client: Any, tags: dict[str, str], names: Iterable[str] = ()
+) -> list[dict[str, Any]]:
+    """Return the facts of the secrets that carry all of these tags, by name.
+
+    ListSecrets can lag by five minutes, so that each secret that it lists, and each of `names`,
+    is asked for. https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+    """
     pages = client.get_paginator("list_secrets").paginate(
         Filters=[{"Key": "tag-key", "Values": list(tags)}]
     )
-    found = [
-        # DescribeSecret and ListSecrets name the stages of versions differently.
-        secret_facts({**entry, "VersionIdsToStages": entry.get("SecretVersionsToStages")})
-        for page in pages
-        for entry in page["SecretList"]
-    ]
     # AWS's filter is met by one of the tags, whatever its value.
-    return sorted(
-        (facts for facts in found if tags.items() <= facts["tags"].items()),
-        key=lambda facts: str(facts["name"]),
-    )
+    listed = {
+        entry["Name"] for page in pages for entry in page["SecretList"] if _carries(entry, tags)
+    }
+    found = (describe_secret(client, name) for name in sorted(listed.union(names)))
+    return [
+        secret_facts(secret)
+        for secret in found
+        if secret and not secret.get("DeletedDate") and _carries(secret, tags)
+    ]
+
+
+def _carries(secret: dict[str, Any], tags: dict[str, str]) -> bool:
+    return tags.items() <= boto3_tag_list_to_ansible_dict(secret.get("Tags") or []).items()
 
 
 def secret_facts(description: dict[str, Any]) -> dict[str, Any]:

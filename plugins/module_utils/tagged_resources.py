@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.secretsmanager import list_secrets
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Search:
     tags: dict[str, str]
     prefixes: tuple[str, ...]
     names: tuple[str, ...] = ()
+    # Names of secrets, which ListSecrets might not list yet.
+    secrets: tuple[str, ...] = ()
     # Regions for which IAM and S3, which answer for all regions, hold resources with these tags.
     elsewhere: set[str] = field(default_factory=set)
     # Names of roles and profiles with these tags and no region: they can be of any.
@@ -162,9 +165,8 @@ class Search:
         return self._here(region, iam)
 
     def _secretsmanager(self) -> Iterator[tuple[str, str]]:
-        for found in _pages(self.client("secretsmanager"), "list_secrets", "SecretList"):
-            if self._ours(found.get("Tags")):
-                yield "secret", found["Name"]
+        for found in list_secrets(self.client("secretsmanager"), self.tags, self.secrets):
+            yield "secret", found["name"]
 
     def _lambda(self) -> Iterator[tuple[str, str]]:
         functions = self.client("lambda")

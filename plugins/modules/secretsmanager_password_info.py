@@ -25,6 +25,13 @@ options:
     description:
       - Tags that the secrets to be listed carry, all of them.
     type: dict
+  names:
+    description:
+      - With O(tags), names of secrets that are listed if they exist and carry the tags, although
+        ListSecrets might not list them yet.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -136,7 +143,11 @@ def find(client: Any, name: str) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(
-        argument_spec={"name": {"type": "str"}, "tags": {"type": "dict"}},
+        argument_spec={
+            "name": {"type": "str"},
+            "tags": {"type": "dict"},
+            "names": {"type": "list", "elements": "str", "default": []},
+        },
         required_one_of=[["name", "tags"]],
         mutually_exclusive=[["name", "tags"]],
         supports_check_mode=True,
@@ -144,7 +155,11 @@ def main() -> None:
     name, tags = module.params["name"], module.params["tags"]
     try:
         client = module.client("secretsmanager", retry_decorator=AWSRetry.jittered_backoff())
-        result = find(client, name) if name else {"secrets": list_secrets(client, tags)}
+        result = (
+            find(client, name)
+            if name
+            else {"secrets": list_secrets(client, tags, module.params["names"])}
+        )
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
         module.fail_json_aws(error, msg=f"Failed to read secret {name or tags}")
     module.exit_json(changed=False, **result)

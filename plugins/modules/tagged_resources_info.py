@@ -33,6 +33,12 @@ options:
     type: list
     elements: str
     default: []
+  secrets:
+    description:
+      - Names of secrets that are asked for as well, because ListSecrets can lag by five minutes.
+    type: list
+    elements: str
+    default: []
   services:
     description:
       - Whom to ask.
@@ -93,6 +99,7 @@ with suppress(ImportError):  # AnsibleAWSModule says what is missing.
 
 from ansible.module_utils.tagged_resources import SERVICES, Search
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
 
 def main() -> None:
@@ -102,6 +109,7 @@ def main() -> None:
             "tags": {"type": "dict", "required": True},
             "prefixes": {"type": "list", "elements": "str", "required": True},
             "names": {"type": "list", "elements": "str", "default": []},
+            "secrets": {"type": "list", "elements": "str", "default": []},
             "services": {
                 "type": "list",
                 "elements": "str",
@@ -112,10 +120,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     search = Search(
-        module.client,
+        lambda service: module.client(service, retry_decorator=AWSRetry.jittered_backoff()),
         module.params["tags"],
         tuple(module.params["prefixes"]),
         tuple(module.params["names"]),
+        tuple(module.params["secrets"]),
     )
     try:
         resources = search.resources(module.params["services"])
