@@ -58,6 +58,14 @@ _RDS = {
     ),
 }
 _NO_TAGS = ("NoSuchTagSet", "NoSuchBucket", "NoSuchEntity", "AccessDenied")
+# Lists lag, so that what they hold can be gone.
+_NOT_FOUND = (
+    "DBInstanceNotFound",
+    "DBParameterGroupNotFound",
+    "DBSnapshotNotFound",
+    "DBSubnetGroupNotFoundFault",
+    "ResourceNotFoundException",
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,9 @@ class Search:
             for found in _pages(rds, operation, key):
                 tags = found.get("TagList")
                 if tags is None and self._named(found[identifier]):
-                    tags = rds.list_tags_for_resource(ResourceName=found[arn])["TagList"]
+                    tags = _unless_gone(
+                        rds.list_tags_for_resource, "TagList", ResourceName=found[arn]
+                    )
                 if self._ours(tags or []):
                     yield kind, found[identifier]
 
@@ -172,7 +182,7 @@ class Search:
         functions = self.client("lambda")
         for found in _pages(functions, "list_functions", "Functions"):
             if self._named(found["FunctionName"]) and self._ours(
-                functions.list_tags(Resource=found["FunctionArn"])["Tags"]
+                _unless_gone(functions.list_tags, "Tags", Resource=found["FunctionArn"])
             ):
                 yield "function", found["FunctionName"]
 
@@ -186,7 +196,11 @@ class Search:
         for found in _pages(logs, "describe_log_groups", "logGroups"):
             name = found["logGroupName"]
             if self._named(name.rpartition("/")[2]) and self._ours(
-                logs.list_tags_for_resource(resourceArn=found["arn"].removesuffix(":*"))["tags"]
+                _unless_gone(
+                    logs.list_tags_for_resource,
+                    "tags",
+                    resourceArn=found["arn"].removesuffix(":*"),
+                )
             ):
                 yield "log_group", name
 
@@ -198,6 +212,14 @@ def _pages(client: Any, operation: str, key: str, **arguments: Any) -> Iterator[
         return
     for page in client.get_paginator(operation).paginate(**arguments):
         yield from page[key]
+
+
+def _unless_gone(ask: Callable[..., Any], key: str, **of: str) -> Any:
+    """Return a part of an answer; None if what is asked about has just gone."""
+    try:
+        return ask(**of)[key]
+    except is_boto3_error_code(_NOT_FOUND):
+        return None
 
 
 def _tags(ask: Callable[..., Any], key: str, **of: str) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ipaddress
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +194,27 @@ def test_new_instance_profile_is_refused_by_ec2(stale: LocalAws) -> None:
                 ImageId="ami-1", MinCount=1, MaxCount=1, IamInstanceProfile=profile
             )
         assert caught.value.response["Error"]["Code"] == "InvalidParameterValue"
+
+
+def test_first_subnet_group_of_account_waits_for_the_role_of_rds(stale: LocalAws, vpc: str) -> None:
+    ec2, rds = stale.client("ec2"), stale.client("rds")
+    cidr = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlock"]
+    halves = [str(half) for half in ipaddress.ip_network(cidr).subnets()]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=half, AvailabilityZone=zone)["Subnet"]["SubnetId"]
+        for half, zone in zip(halves, ("us-east-1a", "us-east-1b"), strict=True)
+    ]
+
+    def create() -> Any:
+        return rds.create_db_subnet_group(
+            DBSubnetGroupName="first", DBSubnetGroupDescription="first", SubnetIds=subnets
+        )
+
+    with pytest.raises(ClientError, match=r"ServiceLinkedRoles\.html") as caught:
+        create()
+    assert caught.value.response["Error"]["Code"] == "InvalidParameterValue"
+    seconds_until(lambda: "AWSServiceRoleForRDS" in str(stale.client("iam").list_roles()["Roles"]))
+    assert create()["DBSubnetGroup"]["DBSubnetGroupName"] == "first"
 
 
 def test_secret_is_known_by_name_long_before_it_is_listed(stale: LocalAws) -> None:

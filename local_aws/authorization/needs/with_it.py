@@ -135,6 +135,7 @@ _BESIDES: dict[tuple[str, ...], Callable[[Call], Iterator[Need]]] = {
     ): _passed_roles,
     (
         "rds:CreateDBInstance",
+        "rds:CreateDBSubnetGroup",
         "rds:RestoreDBInstanceFromDBSnapshot",
         "rds:RestoreDBInstanceToPointInTime",
     ): _service_linked_role,

@@ -239,6 +239,20 @@ def test_list_holds_what_carries_all_tags_and_no_value(client: Any, run_module: 
     assert run_module(INFO, tags={"Deployment": "none"})["secrets"] == []
 
 
+def test_list_asks_for_named_secrets_and_leaves_out_other_ones(
+    client: Any, run_module: RunModule
+) -> None:
+    run_module(MODULE, name="demo/a", tags={"Deployment": "demo"})
+    run_module(MODULE, name="demo/deleted", tags={"Deployment": "demo"})
+    run_module(MODULE, name="demo/foreign", tags={"Deployment": "foreign"})
+    client.delete_secret(SecretId="demo/deleted")
+    names = ["demo/a", "demo/deleted", "demo/foreign", "demo/none"]
+
+    listed = run_module(INFO, tags={"Deployment": "demo"}, names=names)
+
+    assert [secret["name"] for secret in listed["secrets"]] == ["demo/a"]
+
+
 @pytest.mark.parametrize(
     ("params", "cure"),
     [
