@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from local_aws.settings import Settings
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DIR", "PORT", "BASE_IMAGE", "RDS_SECONDS", "RDS_MODIFY_SECONDS", "EC2_SECONDS"):
-        monkeypatch.delenv(f"LOCAL_AWS_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("LOCAL_AWS_")]:
+        monkeypatch.delenv(name)
 
 
 def test_without_variables_everything_lies_in_the_working_directory() -> None:
@@ -48,4 +49,13 @@ def test_a_value_that_cannot_be_meant_is_named(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(LocalAwsError, match=f"{name}={value}"):
+        Settings.from_environment()
+
+
+@pytest.mark.parametrize("value", ["-1", "101", "nan", "some"])
+def test_share_of_throttled_calls_outside_of_a_percentage_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("LOCAL_AWS_THROTTLED_PERCENT", value)
+    with pytest.raises(LocalAwsError, match=f"LOCAL_AWS_THROTTLED_PERCENT: {value} is not a valid"):
         Settings.from_environment()

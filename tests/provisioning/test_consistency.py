@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Play
 
+pytestmark = pytest.mark.slow
+
 NAME = "lagging"
 OLD, NEW = "3.14.0", "3.17.2"
 
@@ -82,7 +84,6 @@ def test_secrets_that_aws_does_not_list_yet_are_deleted(unlisted: LocalAws) -> N
             secrets.describe_secret(SecretId=name)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -113,7 +114,6 @@ def test_playbook_when_reads_lag_and_calls_are_throttled_makes_nothing_twice(
     }
 
 
-@pytest.mark.slow
 def test_destroy_when_reads_lag_and_calls_are_throttled_leaves_nothing(stale: LocalAws) -> None:
     play = destroy(stale)
 
