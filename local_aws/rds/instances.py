@@ -36,6 +36,8 @@ class Server:
 
     postgres: Postgres
     interface: Any
+    # The parameters that it runs with, by name; those of its group may wait for a reboot.
+    in_force: dict[str, str]
     # One after the other, in the order in which they were asked for.
     jobs: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rds"))
 
@@ -92,9 +94,9 @@ class Instances:
                 port=instance.port,
             ),
             interface,
+            values := self.values(instance),
         )
         self._servers[instance.dbi_resource_id] = server
-        values = self.values(instance)
 
         def work() -> None:
             began = time.monotonic()
@@ -122,10 +124,16 @@ class Instances:
 
         self._do(instance, "renaming", work, "available")
 
-    def modify(self, instance: Any) -> None:
+    def modify(self, instance: Any, *, restart: bool) -> None:
         """Report a change as under way for as long as it takes at least."""
         seconds = self._settings.rds_modify_seconds
-        self._do(instance, "modifying", lambda: time.sleep(seconds), "available")
+
+        def work() -> None:
+            if restart:
+                self._restart(instance)
+            time.sleep(seconds)
+
+        self._do(instance, "modifying", work, "available")
 
     def stop(self, instance: Any) -> None:
         """Stop the server."""
@@ -134,22 +142,22 @@ class Instances:
         )
 
     def start(self, instance: Any) -> None:
-        """Start a stopped server."""
-        server = self._servers[instance.dbi_resource_id]
-        server.postgres.configure(self.values(instance))
-        self._do(instance, "starting", server.postgres.start, "available")
+        """Start a stopped server; every parameter of its group counts afterwards."""
+        self._do(instance, "starting", lambda: self._start(instance), "available")
 
     def reboot(self, instance: Any) -> None:
         """Stop and start the server; every parameter of its group counts afterwards."""
+        self._do(instance, "rebooting", lambda: self._restart(instance), "available")
+
+    def _restart(self, instance: Any) -> None:
+        self._servers[instance.dbi_resource_id].postgres.stop()
+        self._start(instance)
+
+    def _start(self, instance: Any) -> None:
         server = self._servers[instance.dbi_resource_id]
-        values = self.values(instance)
-
-        def work() -> None:
-            server.postgres.stop()
-            server.postgres.configure(values)
-            server.postgres.start()
-
-        self._do(instance, "rebooting", work, "available")
+        server.in_force = self.values(instance)
+        server.postgres.configure(server.in_force)
+        server.postgres.start()
 
     def set_password(self, instance: Any, password: str) -> None:
         """Give the master user another password."""
@@ -164,12 +172,25 @@ class Instances:
             self._servers[instance.dbi_resource_id].interface.id, instance.vpc_security_group_ids
         )
 
-    def reload(self, instance: Any) -> None:
-        """Let the dynamic parameters of the group count at once."""
-        server = self._servers.get(instance.dbi_resource_id)
-        if server and instance.status == "available":
-            server.postgres.configure(self.values(instance))
+    def reload(self, instance: Any, names: set[str]) -> None:
+        """Let these dynamic parameters of the group count at once."""
+        server = self._servers[instance.dbi_resource_id]
+
+        def work() -> None:
+            if instance.status in {"stopped", "failed", "deleting"}:
+                return
+            values = self.values(instance)
+            server.in_force |= {name: values[name] for name in names & values.keys()}
+            server.postgres.configure(server.in_force)
             server.postgres.reload()
+
+        server.jobs.submit(work)
+
+    def apply_status(self, instance: Any) -> str:
+        """Say whether the server runs with the parameters of its group."""
+        server = self._servers.get(instance.dbi_resource_id)
+        in_sync = server is None or server.in_force == self.values(instance)
+        return "in-sync" if in_sync else "pending-reboot"
 
     def delete(self, instance: Any, forget: Callable[[], None]) -> None:
         """Remove the server, its data and its address, then call `forget`."""

@@ -257,6 +257,29 @@ def test_site_mends_what_drifted(aws: LocalAws) -> None:
     assert drift.returncode == 0, drift.output
 
 
+def test_parameter_that_waits_for_a_reboot_is_drift_until_the_reboot(hand: Hand) -> None:
+    [group] = hand.database["DBParameterGroups"]
+    hand.aws.client("rds").modify_db_parameter_group(
+        DBParameterGroupName=group["DBParameterGroupName"],
+        Parameters=[
+            {
+                "ParameterName": "max_connections",
+                "ParameterValue": "100",
+                "ApplyMethod": "pending-reboot",
+            }
+        ],
+    )
+
+    drift = hand.aws.play("playbooks/drift.yml")
+    rebooted = hand.aws.play("playbooks/rds.yml", "-e", "aws_rds_reboot=true")
+    after = hand.aws.play("playbooks/drift.yml")
+
+    assert drift.returncode != 0
+    assert "pending-reboot" in drift.output
+    assert rebooted.returncode == 0, rebooted.output
+    assert after.returncode == 0, after.output
+
+
 def test_rotated_token_is_what_the_endpoint_wants_from_then_on(aws: LocalAws) -> None:
     rotated = aws.play("playbooks/rotate_metrics_token.yml")
     drift = aws.play("playbooks/drift.yml")

@@ -201,6 +201,57 @@ def test_dynamic_parameter_counts_at_once(database: Database) -> None:
         force("1")
 
 
+def apply_status(database: Database) -> str:
+    [group] = database.describe()["DBParameterGroups"]
+    return str(group["ParameterApplyStatus"])
+
+
+def set_parameter(database: Database, name: str, value: str, method: str) -> None:
+    database.client.modify_db_parameter_group(
+        DBParameterGroupName="parameters",
+        Parameters=[{"ParameterName": name, "ParameterValue": value, "ApplyMethod": method}],
+    )
+
+
+def test_parameter_set_as_pending_reboot_is_not_in_force_before_a_reboot(
+    database: Database,
+) -> None:
+    set_parameter(database, "work_mem", "8192", "pending-reboot")
+    # Reloading for another one must not bring it into force.
+    set_parameter(database, "maintenance_work_mem", "65536", "immediate")
+    deadline = time.monotonic() + 5
+    while database.ask("SHOW maintenance_work_mem") != [("64MB",)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = database.ask("SHOW work_mem"), apply_status(database)
+    database.client.reboot_db_instance(DBInstanceIdentifier=Database.name)
+    database.wait("available")
+
+    assert before == ([("4MB",)], "pending-reboot")
+    assert database.ask("SHOW work_mem") == [("8MB",)]
+    assert apply_status(database) == "in-sync"
+
+
+def test_another_parameter_group_is_not_in_force_before_a_reboot(database: Database) -> None:
+    def attach(name: str) -> None:
+        database.client.modify_db_instance(
+            DBInstanceIdentifier=Database.name, DBParameterGroupName=name, ApplyImmediately=True
+        )
+        database.wait("available")
+
+    database.client.create_db_parameter_group(
+        DBParameterGroupName="others", DBParameterGroupFamily="postgres17", Description="others"
+    )
+    attach("others")
+    try:
+        assert database.ask("SHOW max_connections") == [("37",)]
+        assert apply_status(database) == "pending-reboot"
+    finally:
+        attach("parameters")
+        database.client.delete_db_parameter_group(DBParameterGroupName="others")
+    assert apply_status(database) == "in-sync"
+
+
 def test_every_parameter_of_the_engine_is_listed(database: Database) -> None:
     listed = {
         found["ParameterName"]: found
