@@ -43,6 +43,8 @@ class Settings:
     rds_seconds: float = 0.0
     rds_modify_seconds: float = 0.5
     ec2_seconds: float = 0.0
+    lambda_seconds: float = 1.0
+    lambda_idle_seconds: float = 0.0
     lambda_interface_seconds: float = 2.0
     region: str = "us-east-1"
     account: str = "123456789012"
@@ -63,6 +65,8 @@ class Settings:
             rds_seconds=_seconds("LOCAL_AWS_RDS_SECONDS"),
             rds_modify_seconds=_seconds("LOCAL_AWS_RDS_MODIFY_SECONDS", "0.5"),
             ec2_seconds=_seconds("LOCAL_AWS_EC2_SECONDS"),
+            lambda_seconds=_seconds("LOCAL_AWS_LAMBDA_SECONDS", "1"),
+            lambda_idle_seconds=_seconds("LOCAL_AWS_LAMBDA_IDLE_SECONDS"),
             lambda_interface_seconds=_seconds("LOCAL_AWS_LAMBDA_INTERFACE_SECONDS", "2"),
         )
 

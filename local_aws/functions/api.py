@@ -7,6 +7,7 @@ that, what careful clients notice:
 - the VPC of a function is the one of its subnets (moto: ``vpc-123abc``);
 - UpdateFunctionCode and UpdateFunctionConfiguration change everything that they are told to;
 - a function in a VPC has network interfaces there, which outlive it;
+- a function has states, in which calls are refused (`states`);
 - events larger than 6 MB, and more at once than reserved, are refused;
 - an event of type ``Event`` is answered before the function has run.
 """
@@ -29,6 +30,7 @@ from local_aws.errors import LocalAwsError
 from local_aws.functions import code
 from local_aws.functions.interfaces import Interfaces
 from local_aws.functions.pools import Functions, ThrottledError, check_runtime
+from local_aws.functions.states import States
 from local_aws.patching import replace
 
 if TYPE_CHECKING:
@@ -68,16 +70,17 @@ class _ServiceError(LambdaClientError):
 
 def apply(settings: Settings, podman: Podman) -> Functions:
     """Put real instances behind moto's functions."""
-    functions = Functions(settings, podman)
+    states = States(settings)
+    functions = Functions(settings, podman, states)
     interfaces = Interfaces(settings)
-    _patch_invocation(functions)
-    _patch_creation(functions, interfaces)
-    _patch_updates(functions, interfaces)
-    _patch_description()
+    _patch_invocation(functions, states)
+    _patch_creation(functions, interfaces, states)
+    _patch_updates(functions, interfaces, states)
+    _patch_description(states)
     return functions
 
 
-def _patch_invocation(functions: Functions) -> None:
+def _patch_invocation(functions: Functions, states: States) -> None:
     def invoke(self: LambdaResponse) -> TYPE_RESPONSE:
         function = self.backend.get_function(
             unquote(self.path.split("?")[0].rsplit("/", 2)[-2]), self._get_param("Qualifier")
@@ -95,6 +98,7 @@ def _patch_invocation(functions: Functions) -> None:
         if kind == "DryRun":
             return 204, headers | {"status": "204"}, ""
         if kind == "Event":
+            states.check_invocation(function)
             threading.Thread(target=_invoke_later, args=(functions, function, event)).start()
             return 202, headers | {"status": "202"}, ""
         try:
@@ -120,7 +124,7 @@ def _patch_invocation(functions: Functions) -> None:
     replace(LambdaFunction, "_invoke_lambda", invoke_for_a_service)
 
 
-def _patch_creation(functions: Functions, interfaces: Interfaces) -> None:
+def _patch_creation(functions: Functions, interfaces: Interfaces, states: States) -> None:
     create = LambdaBackend.create_function
     delete = LambdaBackend.delete_function
 
@@ -138,6 +142,7 @@ def _patch_creation(functions: Functions, interfaces: Interfaces) -> None:
             delete(self, function.function_name)
             raise
         interfaces.update(function)
+        states.created(function)
         return function
 
     def delete_function(
@@ -152,11 +157,12 @@ def _patch_creation(functions: Functions, interfaces: Interfaces) -> None:
     replace(LambdaBackend, "delete_function", delete_function)
 
 
-def _patch_updates(functions: Functions, interfaces: Interfaces) -> None:
+def _patch_updates(functions: Functions, interfaces: Interfaces, states: States) -> None:
     update_code = LambdaFunction.update_function_code
     update_configuration = LambdaFunction.update_configuration
 
     def update_function_code(self: Any, updated_spec: dict[str, Any]) -> dict[str, Any]:
+        states.check_update(self)
         architectures = updated_spec.get("Architectures") or self.architectures
         wrong = check_runtime(self.run_time, architectures)
         if wrong is not None:
@@ -168,9 +174,11 @@ def _patch_updates(functions: Functions, interfaces: Interfaces) -> None:
             self.architectures = architectures
             functions.prepare(self)
             functions.retire(self.function_name, wait=False)
+            states.updated(self)
         return self.get_configuration()
 
     def update_function_configuration(self: Any, config_updates: dict[str, Any]) -> dict[str, Any]:
+        states.check_update(self)
         wrong = check_runtime(config_updates.get("Runtime", self.run_time), self.architectures)
         if wrong is not None:
             raise InvalidParameterValueException(wrong)
@@ -183,13 +191,19 @@ def _patch_updates(functions: Functions, interfaces: Interfaces) -> None:
         update_configuration(self, config_updates)
         functions.retire(self.function_name, wait=False)
         interfaces.update(self)
+        states.updated(self)
         return self.get_configuration()
 
     replace(LambdaFunction, "update_function_code", update_function_code)
     replace(LambdaFunction, "update_configuration", update_function_configuration)
 
 
-def _patch_description() -> None:
+def _patch_description(states: States) -> None:
+    get_configuration = LambdaFunction.get_configuration
+
+    def configuration(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - moto's own arguments
+        return get_configuration(self, on_create) | states.describe(self)
+
     def vpc_config(self: Any) -> dict[str, Any] | None:
         config = self._vpc_config
         if not config:
@@ -203,6 +217,7 @@ def _patch_description() -> None:
             "Ipv6AllowedForDualStack": False,
         }
 
+    replace(LambdaFunction, "get_configuration", configuration)
     replace(LambdaFunction, "vpc_config", property(vpc_config))
 
 

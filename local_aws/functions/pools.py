@@ -28,6 +28,7 @@ from local_aws.machine.podman import bind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from local_aws.functions.states import States
     from local_aws.machine.podman import Podman
     from local_aws.settings import Settings
 
@@ -58,8 +59,9 @@ class Pool:
 class Functions:
     """Every function's instances."""
 
-    def __init__(self, settings: Settings, podman: Podman) -> None:
+    def __init__(self, settings: Settings, podman: Podman, states: States) -> None:
         """Start nothing yet."""
+        self._states = states
         self._settings = settings
         self._podman = podman
         self._pools: dict[str, Pool] = {}
@@ -72,7 +74,10 @@ class Functions:
         ------
         ThrottledError
             When no instance becomes free in time, or the reserved concurrency is used up.
+        ConflictError, NotReadyError
+            When the function is not active.
         """
+        self._states.check_invocation(function)
         pool, instance = self._acquire(function)
         try:
             if instance is None:

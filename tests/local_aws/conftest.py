@@ -24,7 +24,7 @@ NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """A running local AWS."""
-    settings = {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "2"}
+    settings = {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "2", "LOCAL_AWS_LAMBDA_SECONDS": "0"}
     yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port(), settings=settings))
 
 
@@ -80,6 +80,7 @@ def make_function(aws: LocalAws, role: str) -> Iterator[Callable[..., Any]]:
             **(defaults | {"FunctionName": name, "Code": {"ZipFile": archive(source)}} | options)
         )
         names.append(name)
+        wait_for_function(client, name)
 
         def call(event: Any = None, **how: Any) -> Any:
             answer = client.invoke(FunctionName=name, Payload=json.dumps(event), **how)
@@ -92,6 +93,14 @@ def make_function(aws: LocalAws, role: str) -> Iterator[Callable[..., Any]]:
     yield make
     for name in names:
         client.delete_function(FunctionName=name)
+
+
+def wait_for_function(client: Any, name: str) -> None:
+    """Wait until a function is created or updated."""
+    for waiter in ("function_active_v2", "function_updated_v2"):
+        client.get_waiter(waiter).wait(
+            FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20}
+        )
 
 
 def archive(source: str, name: str = "code.py") -> bytes:
