@@ -38,6 +38,8 @@ class Server:
     interface: Any
     # The parameters that it runs with, by name; those of its group may wait for a reboot.
     in_force: dict[str, str]
+    # Changes of dynamic parameters that wait for what is under way.
+    applying: int = 0
     # One after the other, in the order in which they were asked for.
     jobs: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rds"))
 
@@ -175,11 +177,13 @@ class Instances:
     def reload(self, instance: Any, names: set[str]) -> None:
         """Let these dynamic parameters of the group count at once."""
         server = self._servers[instance.dbi_resource_id]
+        values = self.values(instance)
+        server.applying += 1
 
         def work() -> None:
+            server.applying -= 1
             if instance.status in {"stopped", "failed", "deleting"}:
                 return
-            values = self.values(instance)
             server.in_force |= {name: values[name] for name in names & values.keys()}
             server.postgres.configure(server.in_force)
             server.postgres.reload()
@@ -189,8 +193,9 @@ class Instances:
     def apply_status(self, instance: Any) -> str:
         """Say whether the server runs with the parameters of its group."""
         server = self._servers.get(instance.dbi_resource_id)
-        in_sync = server is None or server.in_force == self.values(instance)
-        return "in-sync" if in_sync else "pending-reboot"
+        if server is None or server.in_force == self.values(instance):
+            return "in-sync"
+        return "applying" if server.applying else "pending-reboot"
 
     def delete(self, instance: Any, forget: Callable[[], None]) -> None:
         """Remove the server, its data and its address, then call `forget`."""

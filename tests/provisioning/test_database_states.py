@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -98,6 +99,13 @@ def force_tls(aws: LocalAws, value: str, method: str) -> None:
     )
 
 
+def wait_in_sync(aws: LocalAws) -> None:
+    deadline = time.monotonic() + 30
+    while available(aws)["DBParameterGroups"][0]["ParameterApplyStatus"] != "in-sync":
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
 def reached(aws: LocalAws, mode: str) -> str:
     """Say why a connection of that mode fails."""
     with pytest.raises(psycopg2.OperationalError) as refusal:
@@ -113,11 +121,13 @@ def test_change_of_a_dynamic_parameter_is_in_force_without_a_reboot(aws: LocalAw
     play = aws.play("playbooks/rds.yml")
 
     assert play.returncode == 0, play.output
+    wait_in_sync(aws)
     assert "no encryption" in reached(aws, "disable")
 
 
 def test_parameter_that_waits_for_a_reboot_is_planned_and_needs_consent(aws: LocalAws) -> None:
     force_tls(aws, "0", "immediate")
+    wait_in_sync(aws)
     force_tls(aws, "1", "pending-reboot")
     before = reached(aws, "disable")
 
