@@ -38,8 +38,8 @@ class Server:
     interface: Any
     # The parameters that it runs with, by name; those of its group may wait for a reboot.
     in_force: dict[str, str]
-    # Changes of dynamic parameters that wait for what is under way.
-    applying: int = 0
+    # Names of dynamic parameters whose change waits for the work that is under way.
+    applying: list[set[str]] = field(default_factory=list)
     # One after the other, in the order in which they were asked for.
     jobs: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rds"))
 
@@ -178,10 +178,10 @@ class Instances:
         """Let these dynamic parameters of the group count at once."""
         server = self._servers[instance.dbi_resource_id]
         values = self.values(instance)
-        server.applying += 1
+        server.applying.append(names)
 
         def work() -> None:
-            server.applying -= 1
+            server.applying.remove(names)
             if instance.status in {"stopped", "failed", "deleting"}:
                 return
             server.in_force |= {name: values[name] for name in names & values.keys()}

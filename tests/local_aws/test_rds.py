@@ -218,9 +218,9 @@ def test_parameter_set_as_pending_reboot_is_not_in_force_before_a_reboot(
 ) -> None:
     set_parameter(database, "work_mem", "8192", "pending-reboot")
     # Reloading for another one must not bring it into force.
-    set_parameter(database, "maintenance_work_mem", "65536", "immediate")
+    set_parameter(database, "maintenance_work_mem", "131072", "immediate")
     deadline = time.monotonic() + 5
-    while database.ask("SHOW maintenance_work_mem") != [("64MB",)]:
+    while database.ask("SHOW maintenance_work_mem") != [("128MB",)]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     before = database.ask("SHOW work_mem"), apply_status(database)
