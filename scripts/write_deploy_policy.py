@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from action_patterns import shorten
+
 ROOT = Path(__file__).resolve().parent.parent
 ACTIONS = ROOT / "docs/iam/actions"
 TARGET = ROOT / "docs/iam/deploy-policy.json"
@@ -172,7 +174,7 @@ def policy(needed: set[str]) -> dict[str, Any]:
             written = {
                 "Sid": statement.sid,
                 "Effect": "Allow",
-                "Action": one_or_list(actions),
+                "Action": one_or_list(shorten(actions)),
                 "Resource": one_or_list(statement.resources),
             }
             condition = {"Condition": statement.condition} if statement.condition else {}

@@ -24,6 +24,7 @@ from local_aws.departures import (
     s3_bucket_list,
     s3_bytes_on_disk,
     s3_versions,
+    security_group_descriptions,
     service_quotas,
 )
 
@@ -42,6 +43,7 @@ _ALL = (
     instances_forgotten,
     network_dependencies,
     s3_actions,
+    security_group_descriptions,
     service_quotas,
     pages,
     s3_bucket_list,

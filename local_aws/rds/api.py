@@ -17,6 +17,7 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
   started while it is ``stopped``; in any other state the call is refused (moto: mostly allowed). A
   change takes a moment, in which the state is ``modifying``;
 - a new instance has no endpoint before it is available;
+- a subnet group exists after its modification (moto forgets it);
 - gp3 storage reports its throughput and I/O rate (`rds_instance` stumbles without);
 - the authorities of the databases' certificates are described.
 
@@ -42,6 +43,7 @@ from moto.ec2.models import ec2_backends
 from moto.rds.exceptions import (
     DBInstanceAlreadyExists,
     DBParameterGroupNotFoundError,
+    DBSubnetGroupNotFoundError,
     RDSClientError,
 )
 from moto.rds.models import DBInstance, RDSBackend
@@ -94,6 +96,7 @@ def apply(settings: Settings, podman: Podman) -> Instances:
         DBInstance, "db_parameter_group_status_list", property(partial(_group_statuses, instances))
     )
     _patch_parameter_groups(instances)
+    _patch_subnet_groups()
     _patch_descriptions(settings)
     return instances
 
@@ -125,6 +128,21 @@ def _patch_creation(instances: Instances) -> None:
         return instance
 
     replace(RDSBackend, "create_db_instance", create_db_instance)
+
+
+def _patch_subnet_groups() -> None:
+    modify = RDSBackend.modify_db_subnet_group
+
+    def modify_db_subnet_group(
+        self: RDSBackend, subnet_name: str, *arguments: Any, **named: Any
+    ) -> Any:
+        if subnet_name not in self.subnet_groups:
+            raise DBSubnetGroupNotFoundError(subnet_name)
+        group = modify(self, subnet_name, *arguments, **named)
+        self.subnet_groups[subnet_name] = group
+        return group
+
+    replace(RDSBackend, "modify_db_subnet_group", modify_db_subnet_group)
 
 
 def _patch_modification(instances: Instances) -> None:

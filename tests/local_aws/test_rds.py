@@ -574,6 +574,7 @@ def test_restored_instance_has_the_password_of_the_snapshot_and_the_settings_of_
     assert described["DbiResourceId"] != database.describe()["DbiResourceId"]
 
 
+@pytest.mark.slow
 def test_restored_instance_takes_the_name_and_the_endpoint_of_a_renamed_one(
     database: Database,
 ) -> None:
@@ -696,3 +697,15 @@ def test_address_is_taken_in_the_subnet(database: Database, aws: LocalAws) -> No
     (interface,) = aws.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
     assert interface["PrivateIpAddress"] == database.describe()["Endpoint"]["Address"]
     assert interface["Description"] == "RDSNetworkInterface"
+
+
+def test_modified_subnet_group_is_described(aws: LocalAws, network: dict[str, Any]) -> None:
+    client = aws.client("rds")
+    group = {"DBSubnetGroupName": "modified", "SubnetIds": network["subnets"]}
+    client.create_db_subnet_group(**group, DBSubnetGroupDescription="before")
+
+    client.modify_db_subnet_group(**group, DBSubnetGroupDescription="after")
+
+    [found] = client.describe_db_subnet_groups(DBSubnetGroupName="modified")["DBSubnetGroups"]
+    client.delete_db_subnet_group(DBSubnetGroupName="modified")
+    assert found["DBSubnetGroupDescription"] == "after"
