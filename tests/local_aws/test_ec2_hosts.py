@@ -340,6 +340,7 @@ def test_elastic_ip_replaces_the_public_address_and_stays_through_stop_and_start
     assert back.run("cat /etc/ssh/ssh_host_ed25519_key.pub") == key
 
 
+@pytest.mark.slow
 def test_reboot_from_outside_and_from_inside(lab: Lab, back: Host) -> None:
     for reboot in (
         lambda: lab.ec2.reboot_instances(InstanceIds=[back.id]),
