@@ -7,6 +7,7 @@ that, what careful clients notice:
 - the VPC of a function is the one of its subnets (moto: ``vpc-123abc``);
 - UpdateFunctionCode and UpdateFunctionConfiguration change everything that they are told to;
 - a function in a VPC has network interfaces there, which outlive it;
+- a function's role has to trust Lambda, and to allow the interfaces of a function in a VPC;
 - a function has states, in which calls are refused (`states`);
 - events larger than 6 MB, and more at once than reserved, are refused;
 - an event of type ``Event`` is answered before the function has run.
@@ -26,6 +27,7 @@ from moto.awslambda.models import LambdaBackend, LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.ec2.models import ec2_backends
 
+from local_aws.authorization.service_roles import FUNCTIONS, ServiceRoles
 from local_aws.errors import LocalAwsError
 from local_aws.functions import code
 from local_aws.functions.interfaces import Interfaces
@@ -41,6 +43,15 @@ if TYPE_CHECKING:
 
 EVENT_BYTES = 6291456
 ASYNC_EVENT_BYTES = 1048576
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
+INTERFACE_ACTIONS = (
+    "CreateNetworkInterface",
+    "DescribeNetworkInterfaces",
+    "DescribeSubnets",
+    "DeleteNetworkInterface",
+    "AssignPrivateIpAddresses",
+    "UnassignPrivateIpAddresses",
+)
 
 
 class _RequestTooLargeError(LambdaClientError):
@@ -71,11 +82,12 @@ class _ServiceError(LambdaClientError):
 def apply(settings: Settings, podman: Podman) -> Functions:
     """Put real instances behind moto's functions."""
     states = States(settings)
-    functions = Functions(settings, podman, states)
-    interfaces = Interfaces(settings)
+    roles = ServiceRoles(settings)
+    functions = Functions(settings, podman, states, roles)
+    interfaces = Interfaces(roles, settings.lambda_interface_seconds)
     _patch_invocation(functions, states)
-    _patch_creation(functions, interfaces, states)
-    _patch_updates(functions, interfaces, states)
+    _patch_creation(functions, interfaces, states, roles)
+    _patch_updates(functions, interfaces, states, roles)
     _patch_description(states)
     return functions
 
@@ -124,7 +136,9 @@ def _patch_invocation(functions: Functions, states: States) -> None:
     replace(LambdaFunction, "_invoke_lambda", invoke_for_a_service)
 
 
-def _patch_creation(functions: Functions, interfaces: Interfaces, states: States) -> None:
+def _patch_creation(
+    functions: Functions, interfaces: Interfaces, states: States, roles: ServiceRoles
+) -> None:
     create = LambdaBackend.create_function
     delete = LambdaBackend.delete_function
 
@@ -134,6 +148,7 @@ def _patch_creation(functions: Functions, interfaces: Interfaces, states: States
         wrong = check_runtime(spec.get("Runtime"), spec.get("Architectures") or ["x86_64"])
         if wrong is not None:
             raise InvalidParameterValueException(wrong)
+        _check_role(roles, spec["Role"], spec.get("VpcConfig"))
         function = create(self, spec)
         try:
             _check_code(function)
@@ -157,7 +172,9 @@ def _patch_creation(functions: Functions, interfaces: Interfaces, states: States
     replace(LambdaBackend, "delete_function", delete_function)
 
 
-def _patch_updates(functions: Functions, interfaces: Interfaces, states: States) -> None:
+def _patch_updates(
+    functions: Functions, interfaces: Interfaces, states: States, roles: ServiceRoles
+) -> None:
     update_code = LambdaFunction.update_function_code
     update_configuration = LambdaFunction.update_configuration
 
@@ -182,6 +199,11 @@ def _patch_updates(functions: Functions, interfaces: Interfaces, states: States)
         wrong = check_runtime(config_updates.get("Runtime", self.run_time), self.architectures)
         if wrong is not None:
             raise InvalidParameterValueException(wrong)
+        _check_role(
+            roles,
+            config_updates.get("Role", self.role),
+            config_updates.get("VpcConfig", self._vpc_config),
+        )
         if "EphemeralStorage" in config_updates:
             self.ephemeral_storage = config_updates["EphemeralStorage"]["Size"]
         if "TracingConfig" in config_updates:
@@ -219,6 +241,20 @@ def _patch_description(states: States) -> None:
 
     replace(LambdaFunction, "get_configuration", configuration)
     replace(LambdaFunction, "vpc_config", property(vpc_config))
+
+
+def _check_role(roles: ServiceRoles, role: str, network: dict[str, Any] | None) -> None:
+    if not roles.trusts(role, FUNCTIONS):
+        raise InvalidParameterValueException(
+            "The role defined for the function cannot be assumed by Lambda."
+        )
+    if not (network or {}).get("SubnetIds"):
+        return
+    for action in INTERFACE_ACTIONS:
+        if not roles.allows(role, f"ec2:{action}"):
+            raise InvalidParameterValueException(
+                f"The provided execution role does not have permissions to call {action} on EC2"
+            )
 
 
 def _invoke_later(functions: Functions, function: Any, event: bytes) -> None:

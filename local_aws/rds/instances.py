@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -53,9 +54,9 @@ class Instances:
         self._podman = podman
         # By resource id, which an instance keeps when it is renamed.
         self._servers: dict[str, Server] = {}
-        # Addresses of names that were given up, kept for who has the name next: on RDS the
-        # endpoint belongs to the identifier.
-        self._addresses: dict[str, tuple[Any, str]] = {}
+        # Subnets and addresses of names that were given up, kept for who has the name next: on RDS
+        # the endpoint belongs to the identifier. The event says that its former server has left.
+        self._addresses: dict[str, tuple[Any, str, threading.Event]] = {}
 
     @cached_property
     def catalogue(self) -> dict[str, parameters.Parameter]:
@@ -82,7 +83,7 @@ class Instances:
 
     def create(self, instance: Any, password: str, seed: Path | None) -> None:
         """Start the server of a new instance, with the data of a snapshot in `seed` if given."""
-        interface, address = self._interface(instance)
+        interface, address, free = self._interface(instance)
         subnet = interface.subnet
         ec2 = ec2_backends[instance.account_id][instance.region]
         server = Server(
@@ -103,6 +104,7 @@ class Instances:
         def work() -> None:
             began = time.monotonic()
             server.postgres.network = networks.ensure(self._podman, ec2.get_vpc(subnet.vpc_id))
+            free.wait()
             server.postgres.create(certificates.rds_authority(self._settings), values, seed)
             if seed is None:
                 server.postgres.set_up(instance.master_username, password, instance.db_name)
@@ -115,13 +117,18 @@ class Instances:
         server = self._servers[instance.dbi_resource_id]
         ec2 = ec2_backends[instance.account_id][instance.region]
         old_interface, old_address = server.interface, server.postgres.address
-        server.interface, address = self._interface(instance)
-        self._addresses[former] = old_interface.subnet, old_address
+        server.interface, address, free = self._interface(instance)
+        left = threading.Event()
+        self._addresses[former] = old_interface.subnet, old_address, left
 
         def work() -> None:
-            server.postgres.move(
-                certificates.rds_authority(self._settings), self._name(instance), address
-            )
+            free.wait()
+            try:
+                server.postgres.move(
+                    certificates.rds_authority(self._settings), self._name(instance), address
+                )
+            finally:
+                left.set()
             ec2.delete_network_interface(old_interface.id)
 
         self._do(instance, "renaming", work, "available")
@@ -259,11 +266,19 @@ class Instances:
         ).hexdigest()[:8]
         return f"rds-{instance.db_instance_identifier}-{mark}"
 
-    def _interface(self, instance: Any) -> tuple[Any, str]:
-        """Make the network interface of an instance, at the address that belongs to its name."""
+    def _interface(self, instance: Any) -> tuple[Any, str, threading.Event]:
+        """Make the network interface of an instance, at the address that belongs to its name.
+
+        The address can be used when the event that is returned with it has happened.
+        """
         subnet = instance.db_subnet_group._subnets[0]  # noqa: SLF001 - moto shows only a description
-        kept, address = self._addresses.pop(instance.db_instance_identifier, (None, ""))
+        unused = threading.Event()
+        unused.set()
+        kept, address, free = self._addresses.pop(
+            instance.db_instance_identifier, (None, "", unused)
+        )
         if kept is not subnet:
+            free = unused
             address = subnet.get_available_subnet_ip(instance)
         interface = ec2_backends[instance.account_id][instance.region].create_network_interface(
             subnet,
@@ -274,7 +289,7 @@ class Instances:
         interface.requester_managed = True
         interface.requester_id = "amazon-rds"
         interface.status = "in-use"
-        return interface, address
+        return interface, address, free
 
     def _do(self, instance: Any, during: str, work: Callable[[], None], after: str) -> None:
         """Do `work` in a thread, after what is under way for this instance."""

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import BIN, ROOT
+from tests.conftest import BIN, ROOT, deploy_policy
 from tests.life.conftest import NAME
+from tests.policy_mutations import documented, mutate, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -614,3 +615,12 @@ def test_calls_are_those_that_the_policy_is_made_of(aws: LocalAws, project: Path
     kept = (project / "docs/iam/actions/life.txt").read_text().split()
 
     assert aws.actions == kept, "\n".join(aws.actions)
+
+
+def test_policy_without_any_one_of_its_actions_refuses_a_call(aws: LocalAws) -> None:
+    kept = (ROOT / "docs/iam/actions/life.txt").read_text().split()
+    table = mutate(json.loads(deploy_policy(NAME)), aws.permissions_of("user/deployer"))
+    found = rows({row: types for row, types in table.items() if row[1] in kept})
+
+    assert "" not in {types for row, types in table.items() if row[1] in kept}, "\n".join(found)
+    assert found == documented("Deployer"), "\n".join(found)

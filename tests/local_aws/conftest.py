@@ -17,6 +17,7 @@ from tests.conftest import LocalAws, started
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+FUNCTION_POLICY = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
 ROLE = "functions"
 NUMBERS = itertools.count()
 
@@ -58,12 +59,28 @@ def network(aws: LocalAws) -> dict[str, Any]:
     return {"vpc": vpc, "subnets": subnets, "group": group}
 
 
+def trusting(service: str) -> str:
+    """Return a trust policy that lets one service take a role."""
+    statement = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"Service": f"{service}.amazonaws.com"},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def create_function_role(aws: LocalAws, name: str) -> str:
+    """Create a role for functions with their log and a network; return its ARN."""
+    iam = aws.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusting("lambda"))["Role"]
+    iam.attach_role_policy(RoleName=name, PolicyArn=FUNCTION_POLICY)
+    return str(role["Arn"])
+
+
 @pytest.fixture(scope="session")
 def role(aws: LocalAws) -> str:
     """The ARN of a role for functions."""
-    return aws.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")["Role"][
-        "Arn"
-    ]
+    return create_function_role(aws, ROLE)
 
 
 @pytest.fixture

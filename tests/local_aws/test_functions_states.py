@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from local_aws.functions.states import ConflictError, NotReadyError, States
 from local_aws.settings import Settings
 from tests.conftest import LocalAws, started
-from tests.local_aws.conftest import archive, free_port, wait_for_function
+from tests.local_aws.conftest import archive, create_function_role, free_port, wait_for_function
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,13 +28,13 @@ def lambda_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     settings = {"LOCAL_AWS_LAMBDA_SECONDS": "2", "LOCAL_AWS_LAMBDA_IDLE_SECONDS": "2"}
     folder = tmp_path_factory.mktemp("states")
     for aws in started(LocalAws(folder, free_port(), settings=settings)):
-        role = aws.client("iam").create_role(RoleName="f", AssumeRolePolicyDocument="{}")["Role"]
+        role = create_function_role(aws, "f")
         client = aws.client("lambda")
         created = client.create_function(
             FunctionName=NAME,
             Runtime="python3.13",
             Handler="code.handler",
-            Role=role["Arn"],
+            Role=role,
             Code={"ZipFile": archive(SOURCE)},
         )
         assert created["State"] == "Pending"

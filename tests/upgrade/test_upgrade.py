@@ -192,7 +192,10 @@ def test_interrupted_way_back_is_finished(site: Site) -> None:
 
 def gone(site: Site) -> None:
     """Wait until what was replaced is deleted."""
-    while len(site.aws.client("rds").describe_db_instances()["DBInstances"]) > 1:
+    deadline = time.monotonic() + 120
+    while len(found := site.aws.client("rds").describe_db_instances()["DBInstances"]) > 1:
+        states = {one["DBInstanceIdentifier"]: one["DBInstanceStatus"] for one in found}
+        assert time.monotonic() < deadline, states
         time.sleep(0.5)
 
 
