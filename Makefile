@@ -82,10 +82,10 @@ $(AUDIT)/%/.up: requirements/bootstrap.txt requirements/audit/%.txt
 	@touch $@
 
 .PHONY: test
-test: lint ## everything that CI runs
+test: system-test $(VENV)/.test ## everything that CI runs
 	$(ROOT) $(BIN)/python -m local_aws image
-	@echo "==> The others, two at a time, the longest first; each shows its output when it is done"
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e provisioning unit molecule
+	@echo "==> Three at a time, because they wait a lot, the longest first; each shows its output when it is done"
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target e2e unit provisioning lint molecule
 
 .PHONY: test-full
 test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test and what is too slow for it

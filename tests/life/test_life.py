@@ -144,15 +144,18 @@ def replace_code(hand: Hand) -> None:
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("handler.py", "def handler(event, context): return 'mine'")
-    hand.aws.client("lambda").update_function_code(FunctionName=FUNCTION, ZipFile=code.getvalue())
+    hand.update_function("update_function_code", FUNCTION, ZipFile=code.getvalue())
 
 
 def change_function(hand: Hand) -> None:
     functions = hand.aws.client("lambda")
     present = functions.get_function_configuration(FunctionName=FUNCTION)
     variables = present["Environment"]["Variables"] | {"METRICS_MAX_SERIES": "7"}
-    functions.update_function_configuration(
-        FunctionName=FUNCTION, MemorySize=1024, Environment={"Variables": variables}
+    hand.update_function(
+        "update_function_configuration",
+        FUNCTION,
+        MemorySize=1024,
+        Environment={"Variables": variables},
     )
 
 
