@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from local_aws.departures import (
+    account_plan,
     debian_images,
     documented_limits,
     ec2_tag_resource_types,
@@ -18,6 +19,7 @@ from local_aws.departures import (
     instance_metadata_options,
     instance_profile_replacement,
     instances_forgotten,
+    log_delivery_policy,
     network_dependencies,
     pages,
     s3_actions,
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
     from local_aws.settings import Settings
 
 _ALL = (
+    account_plan,
     debian_images,
     ec2_tag_resource_types,
     s3_bytes_on_disk,
     http_api_conflicts,
     http_api_endpoint,
     http_api_stages,
+    log_delivery_policy,
     instance_metadata_options,
     instance_profile_replacement,
     instances_forgotten,
