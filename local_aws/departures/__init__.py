@@ -12,6 +12,7 @@ from local_aws.departures import (
     account_plan,
     debian_images,
     documented_limits,
+    ec2_dry_run,
     ec2_tag_resource_types,
     http_api_conflicts,
     http_api_endpoint,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _ALL = (
     account_plan,
     debian_images,
+    ec2_dry_run,
     ec2_tag_resource_types,
     s3_bytes_on_disk,
     http_api_conflicts,

@@ -41,7 +41,8 @@ plan:
 from contextlib import suppress
 
 with suppress(ImportError):  # AnsibleAWSModule says what is missing.
-    import botocore
+    import botocore.config
+    import botocore.exceptions
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
@@ -52,7 +53,10 @@ def main() -> None:
     plan = None
     # Networks without a way to this one service, and accounts that may not ask it, work as well.
     with suppress(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
-        client = module.client("freetier", region="us-east-1")
+        patience = botocore.config.Config(
+            connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2}
+        )
+        client = module.client("freetier", region="us-east-1", config=patience)
         plan = client.get_account_plan_state().get("accountPlanType")
     module.exit_json(changed=False, plan=plan)
 

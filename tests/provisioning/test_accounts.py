@@ -80,6 +80,21 @@ def test_preflight_region_that_the_organisation_denies(lab: LocalAws) -> None:
     assert lab.resources(NAME, "us-west-2") == []
 
 
+def test_preflight_organisation_that_denies_changes_only(free: LocalAws) -> None:
+    with free.denied("ec2:Create*", "rds:Create*"):
+        said = one_message(free.play(*PREFLIGHT, *FREE_PLAN_CURES))
+
+    assert "aws_region: us-east-1 is not a valid region for this account" in said
+    assert free.resources(NAME) == []
+
+
+def test_preflight_deployment_that_the_policy_is_not_for(free: LocalAws) -> None:
+    said = one_message(free.play(*PREFLIGHT, *FREE_PLAN_CURES, "-e", "deployment=other"))
+
+    assert "deployment: other is not a valid name here" in said
+    assert "docs/iam" in said
+
+
 def test_preflight_lab_names_its_inventory_and_variables(lab: LocalAws) -> None:
     said = one_message(lab.play(*PREFLIGHT, "-e", "aws_rds_monitoring_seconds=60"))
 
