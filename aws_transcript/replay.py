@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
+import zipfile
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +13,42 @@ import boto3
 from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from aws_transcript import comparison
 from local_aws import profile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aws_transcript.transcript import Call
     from local_aws.settings import Settings
 
 # A placeholder, or an address, which is replaced by another one.
 REPLACED = re.compile(r"<[A-Za-z][\w-]*-\d+>|(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
-UNKNOWN = re.compile(r"<(?:bytes-\d+|[A-Za-z]\w*)>")
+UNKNOWN = re.compile(r"<(?:bytes-\d+|stream)>")
 POLL_SECONDS = 1.0
+
+
+def _public_key() -> bytes:
+    key = ed25519.Ed25519PrivateKey.generate().public_key()
+    return key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+
+
+def _package() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as package:
+        package.writestr("handler.py", "def handler(event, context):\n    return {}\n")
+    return content.getvalue()
+
+
+# Members whose bytes a transcript does not hold, with something that AWS takes instead.
+GENERATED_BYTES: dict[str, Callable[[], bytes]] = {
+    "PublicKeyMaterial": _public_key,
+    "ZipFile": _package,
+    "Payload": lambda: b"{}",
+}
 
 
 class UnboundError(Exception):
@@ -37,8 +61,8 @@ class Bindings:
 
     values: dict[str, str] = field(default_factory=dict)
 
-    def fill(self, recorded: Any) -> Any:
-        """Return parameters with the target's values.
+    def fill(self, recorded: Any, name: str = "") -> Any:
+        """Return parameters with the target's values; `name` is that of the member.
 
         Raises
         ------
@@ -46,11 +70,13 @@ class Bindings:
             When one is not known.
         """
         if isinstance(recorded, dict):
-            return {self.fill(key): self.fill(part) for key, part in recorded.items()}
+            return {self.fill(key): self.fill(part, key) for key, part in recorded.items()}
         if isinstance(recorded, list):
-            return [self.fill(part) for part in recorded]
+            return [self.fill(part, name) for part in recorded]
         if not isinstance(recorded, str):
             return recorded
+        if name in GENERATED_BYTES:
+            return GENERATED_BYTES[name]()
         if UNKNOWN.fullmatch(recorded):
             raise UnboundError(recorded)
         return REPLACED.sub(lambda found: self._value(found[0]), recorded)

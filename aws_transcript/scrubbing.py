@@ -187,7 +187,7 @@ class Scrubber:
         if isinstance(value, bytes | bytearray):
             kind = SECRET if _sensitive(shape) else "bytes"
             return self._placeholders.of(kind, hashlib.sha256(value).hexdigest())
-        return f"<{type(value).__name__}>"
+        return "<stream>"
 
     def _key(self, key: Any, shape: Shape | None) -> str:
         """Return a key: those of structures are names of the model, others are data."""

@@ -140,6 +140,47 @@ def test_replay_maps_ids_to_those_of_the_target(aws: LocalAws, tmp_path: Path) -
     assert "10.130" not in file.read_text()
 
 
+def test_replay_of_a_public_key_generates_another(aws: LocalAws, tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    run(
+        aws,
+        file,
+        "from aws_transcript.replay import GENERATED_BYTES\n"
+        'key = GENERATED_BYTES["PublicKeyMaterial"]()\n'
+        'ec2.import_key_pair(KeyName="recorded", PublicKeyMaterial=key)\n'
+        'ec2.delete_key_pair(KeyName="recorded")',
+        PYTHONPATH=str(ROOT),
+    )
+
+    done = program(aws, "replay", file)
+
+    assert "ssh-ed25519" not in file.read_text()
+    assert (done.returncode, done.stdout) == (
+        *(0, "2 calls compared, 0 differences, 0 not replayed\n"),
+    )
+
+
+def test_replay_of_unknown_bytes_is_left_out(aws: LocalAws, tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    run(
+        aws,
+        file,
+        's3 = boto3.client("s3")\n'
+        's3.create_bucket(Bucket="recorded-bytes")\n'
+        's3.put_object(Bucket="recorded-bytes", Key="a", Body=b"hidden")\n'
+        's3.delete_object(Bucket="recorded-bytes", Key="a")\n'
+        's3.delete_bucket(Bucket="recorded-bytes")',
+    )
+
+    done = program(aws, "replay", file)
+
+    assert "hidden" not in file.read_text()
+    assert done.stdout == (
+        "not replayed: line 2: s3:PutObject needs <stream>\n"
+        "3 calls compared, 0 differences, 1 not replayed\n"
+    )
+
+
 def test_call_with_an_answer_is_recorded(aws: LocalAws, tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     printed = run(aws, file, 'print(ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])')
