@@ -45,7 +45,8 @@ class Recorder:
         # Programs that call nothing leave no files.
         scrubber = Scrubber(Placeholders(Path(f"{self.file}{PLACEHOLDERS_SUFFIX}")))
         for name in CREDENTIALS:
-            scrubber.learn(os.environ.get(name))
+            if value := os.environ.get(name):
+                scrubber.learn(value)
         return scrubber
 
     def begin(
@@ -63,13 +64,18 @@ class Recorder:
             "seconds": time.monotonic(),
         }
 
-    def learn_credentials(self, request_signer: Any, **_: Any) -> None:
+    def learn_credentials(self, request_signer: Any, context: dict[str, Any], **_: Any) -> None:
         """Replace the keys that sign the call, wherever they occur."""
         credentials = getattr(request_signer, "_credentials", None)
-        if credentials is not None:
-            frozen = credentials.get_frozen_credentials()
-            self._scrubber.learn(frozen.secret_key)
-            self._scrubber.learn(frozen.token)
+        call = context.get(_CALL)
+        if credentials is None or call is None:
+            return
+        frozen = credentials.get_frozen_credentials()
+        for secret in filter(None, (frozen.secret_key, frozen.token)):
+            name = self._scrubber.learn(secret)
+            # The parameters were taken before the keys were known.
+            parameters = json.dumps(call["parameters"])
+            call["parameters"] = json.loads(parameters.replace(secret, name))
 
     def attempt(
         self,

@@ -103,10 +103,9 @@ class Scrubber:
     def __init__(self, placeholders: Placeholders) -> None:
         self._placeholders = placeholders
 
-    def learn(self, secret: str | None) -> None:
-        """Replace this value from now on, wherever it occurs."""
-        if secret:
-            self._placeholders.of(SECRET, secret, sought=True)
+    def learn(self, secret: str) -> str:
+        """Replace this value from now on, wherever it occurs; return its placeholder."""
+        return self._placeholders.of(SECRET, secret, sought=True)
 
     def clean(self, value: Any, shape: Shape | None = None) -> Any:
         """Return a JSON value without what is to be replaced; `shape` is botocore's model of it."""

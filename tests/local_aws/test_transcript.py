@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aws_transcript import transcript
+from local_aws import profile
 from tests.conftest import BIN, ROOT, LocalAws, started
 
 from .conftest import free_port
@@ -228,6 +229,24 @@ def test_call_without_an_answer_is_recorded_with_its_retries(aws: LocalAws, tmp_
 
     assert call["error"]["code"] == "EndpointConnectionError"
     assert (call["status"], call["retries"]) == (None, ["EndpointConnectionError"])
+
+
+def test_keys_of_the_caller_are_not_recorded(aws: LocalAws, tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    key = profile.DEPLOYER.secret_key
+    run(
+        aws,
+        file,
+        f'names = ["vpc-{key}"]\n'
+        "for _ in range(2):\n"
+        "    try: ec2.describe_vpcs(Filters=[{'Name': 'tag:Name', 'Values': names}])\n"
+        "    except botocore.exceptions.ClientError: pass",
+    )
+
+    assert [call["parameters"]["Filters"][0]["Values"] for call in entries(file)] == [
+        ["vpc-<secret-1>"],
+        ["vpc-<secret-1>"],
+    ]
 
 
 def test_secrets_of_a_run_are_not_recorded(aws: LocalAws, tmp_path: Path) -> None:
