@@ -7,11 +7,13 @@ ids, keys, signed URLs and e-mail addresses are replaced wherever they occur.
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import hashlib
 import json
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aws_transcript import addresses
 from aws_transcript.placeholders import SECRET
@@ -104,8 +106,21 @@ class Scrubber:
         self._placeholders = placeholders
 
     def learn(self, secret: str) -> str:
-        """Replace this value from now on, wherever it occurs; return its placeholder."""
-        return self._placeholders.of(SECRET, secret, sought=True)
+        """Replace this value from now on, wherever it occurs; return its placeholder.
+
+        As it is, and as it is written in JSON, in a URL and in base 64.
+        """
+        name = self._placeholders.of(SECRET, secret, sought=True)
+        encoded = secret.encode("utf-8", "surrogatepass")
+        for written in (
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+            quote(encoded, safe=""),
+            base64.b64encode(encoded).decode().rstrip("="),
+        ):
+            if written != secret:
+                self._placeholders.of(SECRET, written, sought=True)
+        return name
 
     def clean(self, value: Any, shape: Shape | None = None) -> Any:
         """Return a JSON value without what is to be replaced; `shape` is botocore's model of it."""
@@ -125,11 +140,7 @@ class Scrubber:
     def _learn_all(self, value: Any, shape: Shape | None, name: str) -> None:
         if isinstance(value, dict):
             for key, part in value.items():
-                part_name = _label(value, key) if LABELLED.match(str(key)) else str(key)
-                if not WHOLE_SECRET.match(name):
-                    self._learn_all(part, _part(shape, key), part_name)
-                else:
-                    self._learn_all(part, _part(shape, key), name)
+                self._learn_all(part, _part(shape, key), _member_name(value, key, name))
         elif isinstance(value, list | tuple):
             for part in value:
                 self._learn_all(part, _part(shape, None), name)
@@ -161,11 +172,7 @@ class Scrubber:
         if isinstance(value, dict):
             return {
                 self._key(key, shape): self._clean(
-                    part,
-                    _part(shape, key),
-                    name
-                    if WHOLE_SECRET.match(name)
-                    else (_label(value, key) if LABELLED.match(str(key)) else str(key)),
+                    part, _part(shape, key), _member_name(value, key, name)
                 )
                 for key, part in value.items()
             }
@@ -281,9 +288,13 @@ def _part(shape: Shape | None, key: Any) -> Shape | None:
     return shape.member if shape.type_name == "list" else None
 
 
-def _label(structure: dict[Any, Any], key: Any) -> str:
-    """Return what a value is called by the member beside it."""
-    return next((str(structure[label]) for label in LABELS if label in structure), str(key))
+def _member_name(structure: dict[Any, Any], key: Any, parent: str) -> str:
+    """Return what a member is called: by its key, or by the member beside it or above it."""
+    if WHOLE_SECRET.match(parent):
+        return parent
+    if LABELLED.match(str(key)):
+        return next((str(structure[label]) for label in LABELS if label in structure), str(key))
+    return str(key)
 
 
 def _json(text: str) -> Any:

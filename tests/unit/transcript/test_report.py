@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tarfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import ROOT
+from aws_transcript.__main__ import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,25 +41,14 @@ def recorded(tmp_path: Path) -> Path:
     return file
 
 
-def report(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "aws_transcript", "report", *arguments],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_report_holds_transcript_versions_outcome_and_errors(
-    recorded: Path, tmp_path: Path
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = tmp_path / "report.tar.gz"
 
-    done = report(recorded, "--output", archive)
+    assert main(["report", str(recorded), "--output", str(archive)]) == 0
 
-    assert done.returncode == 0, done.stderr
+    printed = capsys.readouterr().out
     with tarfile.open(archive) as packed:
         texts = {
             member.name.removeprefix("aws-report/"): content.read().decode()
@@ -69,7 +56,7 @@ def test_report_holds_transcript_versions_outcome_and_errors(
             if (content := packed.extractfile(member))
         }
     versions = json.loads(texts["versions.json"])
-    assert all(name in done.stdout for name in texts if name != "README.txt")
+    assert all(name in printed for name in texts if name != "README.txt")
     assert texts["transcript.jsonl"] == recorded.read_text()
     assert "VpcLimitExceeded (400): The maximum number" in texts["errors.txt"]
     assert "playbook site.yml\n  failed: Create it (localhost) Failed" in texts["outcome.txt"]
@@ -91,25 +78,28 @@ def test_report_holds_transcript_versions_outcome_and_errors(
     ],
 )
 def test_report_of_an_invalid_transcript_is_refused_in_one_line(
-    tmp_path: Path, content: str | None, constraint: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None, constraint: str
 ) -> None:
     file, archive = tmp_path / "run.jsonl", tmp_path / "report.tar.gz"
     if content is not None:
         file.write_text(content)
 
-    done = report(file, "--output", archive)
+    assert main(["report", str(file), "--output", str(archive)]) == 2
 
-    assert done.returncode == 2
-    assert constraint in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert constraint in printed
+    assert len(printed.splitlines()) == 1
     assert not archive.exists()
 
 
-def test_report_without_a_name_is_refused_in_one_line() -> None:
-    done = report()
+def test_report_without_a_name_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("AWS_TRANSCRIPT", raising=False)
 
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
+    assert main(["report"]) == 2
+
+    assert capsys.readouterr().err == (
         "AWS_TRANSCRIPT: it is not set. Record a run and name its file: "
         "AWS_TRANSCRIPT=run.jsonl make aws-report\n"
     )

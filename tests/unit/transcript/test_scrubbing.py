@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 import re
@@ -9,6 +10,7 @@ import string
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import botocore.session
 import pytest
@@ -134,6 +136,22 @@ def test_secret_in_another_member_before_it_is_named_is_replaced(secret: str) ->
 
     assert secret not in cleaned["Description"]
     assert secret not in cleaned["MasterUserPassword"]
+
+
+@given(secrets)
+def test_secret_in_another_notation_is_replaced(secret: str) -> None:
+    scrubber = new_scrubber()
+    scrubber.learn(secret)
+
+    for written in (
+        json.dumps({"a": secret}),
+        f"https://x/?a={quote(secret, safe='')}&b",
+        base64.b64encode(secret.encode()).decode(),
+    ):
+        cleaned = scrubber.text(written)
+        assert json.dumps(secret)[1:-1] not in cleaned
+        assert quote(secret, safe="") not in cleaned
+        assert base64.b64encode(secret.encode()).decode().rstrip("=") not in cleaned
 
 
 @pytest.mark.parametrize(
