@@ -39,14 +39,22 @@ class Placeholders:
         with self._locked():
             pass
 
-    def of(self, kind: str, value: str, *, sought: bool = False) -> str:
-        """Return the placeholder of a value; `sought`: `secrets_in` finds it from now on."""
+    def of(self, kind: str, value: str, *, sought: bool = False, same_as: str | None = None) -> str:
+        """Return the placeholder of a value.
+
+        Parameters
+        ----------
+        sought
+            Whether `secrets_in` finds the value from now on.
+        same_as
+            The placeholder of the same value in another notation.
+        """
         digest = self._digest(kind, value)
         if digest in self._names and (not sought or len(value) in self._lengths):
             return self._names[digest]
         with self._locked() as descriptor:
             if digest not in self._names:
-                name = f"<{kind}-{self._counts.get(kind, 0) + 1}>"
+                name = same_as or f"<{kind}-{self._counts.get(kind, 0) + 1}>"
                 self._append(descriptor, {"kind": kind, "digest": digest, "name": name})
             if sought and len(value) >= SHORTEST_SOUGHT and len(value) not in self._lengths:
                 self._append(descriptor, {"length": len(value)})
@@ -113,8 +121,10 @@ class Placeholders:
             self._lengths.add(int(entry["length"]))
         else:
             kind = str(entry["kind"])
-            self._names[str(entry["digest"])] = str(entry["name"])
-            self._counts[kind] = self._counts.get(kind, 0) + 1
+            name = str(entry["name"])
+            self._names[str(entry["digest"])] = name
+            number = int(name.rpartition("-")[2].removesuffix(">"))
+            self._counts[kind] = max(self._counts.get(kind, 0), number)
 
 
 def _read_from(descriptor: int, offset: int) -> bytes:

@@ -119,7 +119,7 @@ class Scrubber:
             base64.b64encode(encoded).decode().rstrip("="),
         ):
             if written != secret:
-                self._placeholders.of(SECRET, written, sought=True)
+                self._placeholders.of(SECRET, written, sought=True, same_as=name)
         return name
 
     def clean(self, value: Any, shape: Shape | None = None) -> Any:
