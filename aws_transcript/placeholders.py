@@ -45,9 +45,9 @@ class Placeholders:
         Parameters
         ----------
         sought
-            Whether `secrets_in` finds the value from now on.
+            Whether `sought_in` finds the value from now on.
         same_as
-            The placeholder of the same value in another notation.
+            The placeholder of the same value in another notation or of another kind.
         """
         digest = self._digest(kind, value)
         if digest in self._names and (not sought or len(value) in self._lengths):
@@ -66,8 +66,8 @@ class Placeholders:
             with self._locked():
                 pass
 
-    def secrets_in(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Give start, end and placeholder of each known secret in a text, without overlap."""
+    def sought_in(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Give start, end and placeholder of each sought value in a text, without overlap."""
         position = 0
         lengths = sorted((n for n in self._lengths if n <= len(text)), reverse=True)
         while lengths and position <= len(text) - lengths[-1]:
@@ -123,8 +123,9 @@ class Placeholders:
             kind = str(entry["kind"])
             name = str(entry["name"])
             self._names[str(entry["digest"])] = name
-            number = int(name.rpartition("-")[2].removesuffix(">"))
-            self._counts[kind] = max(self._counts.get(kind, 0), number)
+            of_kind, _, number = name.strip("<>").rpartition("-")
+            if of_kind == kind:
+                self._counts[kind] = max(self._counts.get(kind, 0), int(number))
 
 
 def _read_from(descriptor: int, offset: int) -> bytes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from aws_transcript import addresses
-from aws_transcript.placeholders import SECRET
+from aws_transcript.placeholders import SECRET, SHORTEST_SOUGHT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from aws_transcript.placeholders import Placeholders
 
+ID = "id"
 SECRET_NAME = re.compile(
     r"passw|passphrase|secret|token|private_?-?key|credential|user_?data|key_?material|api_?key",
     re.IGNORECASE,
@@ -151,6 +152,10 @@ class Scrubber:
                 self.learn(value)
             if kind == SECRET:
                 self._learn_document(value)
+            elif kind == ID:
+                # Ids without a form are parts of ARNs and URLs as well.
+                name = self._placeholders.of(ID, value)
+                self._placeholders.of(SECRET, value, sought=True, same_as=name)
             elif kind is None:
                 self._learn_embedded(value)
 
@@ -206,7 +211,7 @@ class Scrubber:
 
     def _text(self, text: str) -> str:
         pieces, last = [], 0
-        for start, end, name in self._placeholders.secrets_in(text):
+        for start, end, name in self._placeholders.sought_in(text):
             pieces += [text[last:start], name]
             last = end
         text = "".join(pieces) + text[last:]
@@ -272,8 +277,8 @@ def _secret_kind(value: str, shape: Shape | None, name: str) -> str | None:
         return "token"
     if _sensitive(shape) or _is_secret_name(name):
         return SECRET
-    if OPAQUE_ID.search(name) and not re.fullmatch(UUID, value):
-        return "id"
+    if OPAQUE_ID.search(name) and len(value) >= SHORTEST_SOUGHT and not re.fullmatch(UUID, value):
+        return ID
     return None
 
 

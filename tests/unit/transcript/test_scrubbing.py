@@ -269,6 +269,18 @@ def test_secret_in_another_notation_has_the_same_placeholder(scrubber: Scrubber)
     assert scrubber.learn("another one") == "<secret-2>"
 
 
+def test_id_without_a_form_is_replaced_in_texts(scrubber: Scrubber) -> None:
+    answer = {"ApiEndpoint": "https://example.com/jdocmdzoab/", "ApiId": "jdocmdzoab"}
+
+    cleaned = scrubber.clean(answer, output_shape("apigatewayv2", "GetApi"))
+
+    assert cleaned == {"ApiEndpoint": "https://example.com/<id-1>/", "ApiId": "<id-1>"}
+    assert scrubber.text("arn:aws:execute-api:us-east-1:1:jdocmdzoab/*") == (
+        "arn:aws:execute-api:us-east-1:1:<id-1>/*"
+    )
+    assert scrubber.clean({"Password": "correct horse"}) == {"Password": "<secret-1>"}
+
+
 def test_placeholders_number_values_in_their_order(scrubber: Scrubber) -> None:
     first, second = "vpc-0123456789abcdef0", "vpc-0123456789abcdef1"
 
