@@ -68,8 +68,10 @@ system-test:
 	@scripts/system-packages.sh test
 
 # The locks agree with each other, so one environment holds them all.
-$(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt
-	@scripts/virtual-environment.sh $(PYTHON) $(VENV) $(wordlist 2,9,$^)
+$(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt aws_transcript/aws_transcript.pth
+	@scripts/virtual-environment.sh $(PYTHON) $(VENV) $(filter-out %/bootstrap.txt,$(filter %.txt,$^))
+	@# Its interpreters record their calls to AWS where AWS_TRANSCRIPT is set.
+	@cp $(filter %.pth,$^) "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt $(VENV)/.up
@@ -134,6 +136,10 @@ bench: system-test $(VENV)/.test ## how fast it is, beside what else one could d
 	$(BIN)/python -m tests.bench.server
 	$(BIN)/python -m tests.bench.experiments
 	$(ROOT) $(BIN)/python -m tests.bench.provisioning
+
+.PHONY: aws-report
+aws-report: $(VENV)/.up ## packs the transcript AWS_TRANSCRIPT of a run, to send it (docs/transcripts.md)
+	@$(BIN)/python -m aws_transcript report
 
 .PHONY: docs
 docs: $(VENV)/.up ## writes docs/variables.md from the roles, docs/iam/deploy-policy.json from the calls
