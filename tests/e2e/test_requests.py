@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,3 +80,14 @@ def test_interrupted_upload_leaves_no_parts_in_the_bucket(deployment: Deployment
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert not s3.list_multipart_uploads(Bucket=bucket["Name"]).get("Uploads")
+
+
+def test_artifact_is_deleted_through_the_server(deployment: Deployment) -> None:
+    artifact = "2.0/mlflow-artifacts/artifacts/deleted"
+    deployment.ask("PUT", artifact, data=b"text").raise_for_status()
+    before = deployment.ask("GET", artifact).status_code
+
+    deleted = deployment.ask("DELETE", artifact)
+
+    assert (before, deleted.status_code) == (200, 200)
+    assert deployment.ask("GET", artifact).status_code == requests.codes.not_found

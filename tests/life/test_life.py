@@ -34,7 +34,7 @@ TWIN = "twin"
 FUNCTION = f"{NAME}-mlflow-metrics"
 FUNCTION_ROLE = f"{NAME}-mlflow-metrics-us-east-1"
 HOST_ROLE = f"{NAME}-mlflow-host-us-east-1"
-LOG_GROUPS = [f"/aws/lambda/{FUNCTION}", f"/aws/apigateway/{FUNCTION}"]
+LOG_GROUPS = [f"/aws/lambda/{FUNCTION}", f"/aws/vendedlogs/apigateway/{FUNCTION}"]
 
 
 def test_plan_of_an_empty_account_is_to_create_all(aws: LocalAws) -> None:
