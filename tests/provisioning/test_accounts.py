@@ -64,6 +64,7 @@ def test_preflight_free_plan_names_all_variables_at_once(free: LocalAws) -> None
     assert free.resources(NAME) == []
 
 
+@pytest.mark.slow
 def test_preflight_plan_that_may_not_be_read_is_no_obstacle(free: LocalAws) -> None:
     # The check after that of the account ends it.
     with free.denied("freetier:*"):
@@ -88,6 +89,7 @@ def test_preflight_organisation_that_denies_changes_only(free: LocalAws) -> None
     assert free.resources(NAME) == []
 
 
+@pytest.mark.slow
 def test_preflight_deployment_that_the_policy_is_not_for(free: LocalAws) -> None:
     said = one_message(free.play(*PREFLIGHT, *FREE_PLAN_CURES, "-e", "deployment=other"))
 
@@ -105,6 +107,7 @@ def test_preflight_lab_names_its_inventory_and_variables(lab: LocalAws) -> None:
     assert "aws_rds_monitoring_seconds=0" in said
 
 
+@pytest.mark.slow
 def test_preflight_ready_made_role_that_is_missing(lab: LocalAws) -> None:
     said = one_message(
         lab.play(*PREFLIGHT, "-e", "@inventory/lab.yml", "-e", "aws_iam_function_role=NoRole")
