@@ -14,7 +14,7 @@ export LOCAL_AWS_DIR ?= $(CURDIR)/.local-aws
 VENV := .venv
 BIN := $(VENV)/bin
 # Local AWS makes hosts and networks, so it runs as root.
-PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_RDS_SECONDS,LOCAL_AWS_RDS_MODIFY_SECONDS,LOCAL_AWS_EC2_SECONDS,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,LOCAL_AWS_STALE_SECONDS,LOCAL_AWS_STALE_SECRET_LIST_SECONDS,LOCAL_AWS_THROTTLED_PERCENT,LOCAL_AWS_THROTTLED_SEED,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy
+PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_RDS_SECONDS,LOCAL_AWS_RDS_MODIFY_SECONDS,LOCAL_AWS_EC2_SECONDS,LOCAL_AWS_LAMBDA_SECONDS,LOCAL_AWS_LAMBDA_IDLE_SECONDS,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,LOCAL_AWS_STALE_SECONDS,LOCAL_AWS_STALE_SECRET_LIST_SECONDS,LOCAL_AWS_THROTTLED_PERCENT,LOCAL_AWS_THROTTLED_SEED,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy
 # Bytecode of root's would be in the way of who removes the clone.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(PASSED) PYTHONDONTWRITEBYTECODE=1)
 AUDIT := .venv-audit
@@ -68,8 +68,10 @@ system-test:
 	@scripts/system-packages.sh test
 
 # The locks agree with each other, so one environment holds them all.
-$(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt
-	@scripts/virtual-environment.sh $(PYTHON) $(VENV) $(wordlist 2,9,$^)
+$(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt aws_transcript/aws_transcript.pth
+	@scripts/virtual-environment.sh $(PYTHON) $(VENV) $(filter-out %/bootstrap.txt,$(filter %.txt,$^))
+	@# Its interpreters record their calls to AWS where AWS_TRANSCRIPT is set.
+	@cp $(filter %.pth,$^) "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
 $(VENV)/.test: requirements/test.txt $(VENV)/.up
@@ -82,10 +84,10 @@ $(AUDIT)/%/.up: requirements/bootstrap.txt requirements/audit/%.txt
 	@touch $@
 
 .PHONY: test
-test: lint ## everything that CI runs
+test: system-test $(VENV)/.test ## everything that CI runs
 	$(ROOT) $(BIN)/python -m local_aws image
-	@echo "==> The others, two at a time, the longest first; each shows its output when it is done"
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e provisioning unit molecule
+	@echo "==> Three at a time, because they wait a lot, the longest first; each shows its output when it is done"
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target e2e unit provisioning lint molecule
 
 .PHONY: test-full
 test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test and what is too slow for it
@@ -134,6 +136,10 @@ bench: system-test $(VENV)/.test ## how fast it is, beside what else one could d
 	$(BIN)/python -m tests.bench.server
 	$(BIN)/python -m tests.bench.experiments
 	$(ROOT) $(BIN)/python -m tests.bench.provisioning
+
+.PHONY: aws-report
+aws-report: $(VENV)/.up ## packs the transcript AWS_TRANSCRIPT of a run, to send it (docs/transcripts.md)
+	@$(BIN)/python -m aws_transcript report
 
 .PHONY: docs
 docs: $(VENV)/.up ## writes docs/variables.md from the roles, docs/iam/deploy-policy.json from the calls

@@ -51,6 +51,7 @@ class Application:
             http_api,
             rds,
         )
+        from local_aws.accounts import opening, tagger  # noqa: PLC0415 - as above
 
         self._settings = settings
         certificates.rds_authority(settings).ensure()
@@ -62,6 +63,8 @@ class Application:
         self._gateway = http_api.Gateway(settings, self._functions)
         consistency.apply(settings)
         authorization.apply(settings)
+        opening.open_account(settings)
+        self._tagger = tagger.start(settings)
         for part in (databases, self._functions):
             # So that the first request need not wait.
             threading.Thread(target=part.warm_up, daemon=True).start()
@@ -80,6 +83,7 @@ class Application:
 
     def close(self) -> None:
         """End what runs beside the requests."""
+        self._tagger.set()
         self._gateway.close()
         self._functions.close()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Commands that are not run here (regular expressions), and why.
 NOT_RUN = {
     r"-i inventory/aws ": "requires an account on AWS",
-    r"^aws iam create-policy ": "requires an account on AWS",
+    r"^aws iam ": "requires an account on AWS",
     r"^export AWS_": "belongs to the commands that require an account on AWS",
     r"^make up$": "has made the deployment; its output is compared below",
     r"^make up DEPLOYMENT=demo$": "tests/life/test_life.py makes a second deployment",
@@ -29,6 +29,8 @@ NOT_RUN = {
     r"^make (test|test-full|audit)$": "runs the tests themselves",
     r"^make bench$": "measures for an hour",
     r"tests\.bench\.provisioning$": "measures for many minutes",
+    r"^make aws-report$|^tar -xzf aws-report": "tests/unit/transcript makes a report",
+    r"aws_transcript replay ": "requires a new local AWS; tests/local_aws replays it",
     r"^make lock ": "asks the package index for a release that is not locked yet",
 }
 # Programs that run until they are interrupted, and the line by which they say that they work.

@@ -27,9 +27,11 @@ def test_variables_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("LOCAL_AWS_PORT", "6000")
     monkeypatch.setenv("LOCAL_AWS_RDS_SECONDS", "1.5")
     monkeypatch.setenv("LOCAL_AWS_EC2_SECONDS", "2")
+    monkeypatch.setenv("LOCAL_AWS_ACCOUNT", "lab, organisation")
     settings = Settings.from_environment()
     assert (settings.data_dir, settings.port) == (tmp_path, 6000)
     assert (settings.rds_seconds, settings.ec2_seconds) == (1.5, 2.0)
+    assert settings.account_kinds == ("lab", "organisation")
 
 
 @pytest.mark.parametrize(
