@@ -152,7 +152,7 @@ def test_new_role_is_unknown_to_iam_and_lambda_until_they_catch_up(stale: LocalA
     with pytest.raises(ClientError, match=r"cannot be assumed by Lambda\.") as caught:
         create()
     assert caught.value.response["Error"]["Code"] == "InvalidParameterValueException"
-    seconds_until(lambda: iam.list_roles()["Roles"])
+    seconds_until(lambda: role in str(iam.list_roles()["Roles"]))
     assert create()["FunctionName"] == "late"
     functions.delete_function(FunctionName="late")
 
