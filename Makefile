@@ -14,7 +14,7 @@ export LOCAL_AWS_DIR ?= $(CURDIR)/.local-aws
 VENV := .venv
 BIN := $(VENV)/bin
 # Local AWS makes hosts and networks, so it runs as root.
-PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_RDS_SECONDS,LOCAL_AWS_RDS_MODIFY_SECONDS,LOCAL_AWS_EC2_SECONDS,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy
+PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_RDS_SECONDS,LOCAL_AWS_RDS_MODIFY_SECONDS,LOCAL_AWS_EC2_SECONDS,LOCAL_AWS_LAMBDA_SECONDS,LOCAL_AWS_LAMBDA_IDLE_SECONDS,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy
 # Bytecode of root's would be in the way of who removes the clone.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(PASSED) PYTHONDONTWRITEBYTECODE=1)
 AUDIT := .venv-audit
@@ -84,10 +84,10 @@ $(AUDIT)/%/.up: requirements/bootstrap.txt requirements/audit/%.txt
 	@touch $@
 
 .PHONY: test
-test: lint ## everything that CI runs
+test: system-test $(VENV)/.test ## everything that CI runs
 	$(ROOT) $(BIN)/python -m local_aws image
-	@echo "==> The others, two at a time, the longest first; each shows its output when it is done"
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target e2e provisioning unit molecule
+	@echo "==> Three at a time, because they wait a lot, the longest first; each shows its output when it is done"
+	$(MAKE) --no-print-directory --jobs=3 --output-sync=target e2e unit provisioning lint molecule
 
 .PHONY: test-full
 test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test and what is too slow for it

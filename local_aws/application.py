@@ -50,6 +50,7 @@ class Application:
             http_api,
             rds,
         )
+        from local_aws.accounts import opening, tagger  # noqa: PLC0415 - as above
 
         self._settings = settings
         certificates.rds_authority(settings).ensure()
@@ -60,6 +61,8 @@ class Application:
         self._functions = functions.apply(settings, podman)
         self._gateway = http_api.Gateway(settings, self._functions)
         authorization.apply(settings)
+        opening.open_account(settings)
+        self._tagger = tagger.start(settings)
         for part in (databases, self._functions):
             # So that the first request need not wait.
             threading.Thread(target=part.warm_up, daemon=True).start()
@@ -78,6 +81,7 @@ class Application:
 
     def close(self) -> None:
         """End what runs beside the requests."""
+        self._tagger.set()
         self._gateway.close()
         self._functions.close()
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from local_aws import accounts
 from local_aws.errors import LocalAwsError
 
 DEFAULT_PORT = 5566
@@ -35,6 +36,9 @@ class Settings:
         (``LOCAL_AWS_RDS_MODIFY_SECONDS``).
     ec2_seconds
         Least time in seconds from a launch or a start to ``running`` (``LOCAL_AWS_EC2_SECONDS``).
+    account_kinds
+        Kinds of account that refuse more than others, see `local_aws.accounts`
+        (``LOCAL_AWS_ACCOUNT``).
     """
 
     data_dir: Path
@@ -43,9 +47,12 @@ class Settings:
     rds_seconds: float = 0.0
     rds_modify_seconds: float = 0.5
     ec2_seconds: float = 0.0
+    lambda_seconds: float = 1.0
+    lambda_idle_seconds: float = 0.0
     lambda_interface_seconds: float = 2.0
     region: str = "us-east-1"
     account: str = "123456789012"
+    account_kinds: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -63,7 +70,10 @@ class Settings:
             rds_seconds=_seconds("LOCAL_AWS_RDS_SECONDS"),
             rds_modify_seconds=_seconds("LOCAL_AWS_RDS_MODIFY_SECONDS", "0.5"),
             ec2_seconds=_seconds("LOCAL_AWS_EC2_SECONDS"),
+            lambda_seconds=_seconds("LOCAL_AWS_LAMBDA_SECONDS", "1"),
+            lambda_idle_seconds=_seconds("LOCAL_AWS_LAMBDA_IDLE_SECONDS"),
             lambda_interface_seconds=_seconds("LOCAL_AWS_LAMBDA_INTERFACE_SECONDS", "2"),
+            account_kinds=accounts.parse(os.environ.get("LOCAL_AWS_ACCOUNT", "")),
         )
 
     @property
@@ -108,8 +118,19 @@ class Settings:
 
     @property
     def service_control_policies(self) -> list[dict[str, Any]]:
-        """Policies of the account's organisation: the files in ``service-control-policies``."""
-        return _documents(self.data_dir / "service-control-policies")
+        """Policies of the account's organisation.
+
+        Those of the account's kind, and the files in ``service-control-policies``.
+        """
+        return [
+            *self.account_of_kinds.service_control_policies,
+            *_documents(self.data_dir / "service-control-policies"),
+        ]
+
+    @property
+    def account_of_kinds(self) -> accounts.Account:
+        """What is special about the account."""
+        return accounts.load(self.account_kinds)
 
     @property
     def expired(self) -> list[str]:

@@ -13,10 +13,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from action_patterns import shorten
+
 ROOT = Path(__file__).resolve().parent.parent
 ACTIONS = ROOT / "docs/iam/actions"
 TARGET = ROOT / "docs/iam/deploy-policy.json"
 
+# IAM takes a pattern for the partition, so that one policy serves aws, aws-cn and aws-us-gov.
 # Stands for the name of the deployment; what is named or tagged otherwise is out of reach.
 NAME = "mlflow"
 REQUEST_TAG = {"aws:RequestTag/Deployment": NAME}
@@ -34,6 +37,7 @@ MAKES_IN_OTHERS = [
 # These know no single resource.
 LOOK = [
     "ec2:Describe*",
+    "freetier:GetAccountPlanState",
     "iam:ListAccountAliases",
     "iam:ListInstanceProfiles",
     "iam:ListPolicies",
@@ -101,7 +105,7 @@ STATEMENTS = [
     Statement(
         "Launch",
         ["ec2:RunInstances"],
-        ["arn:aws:ec2:*::image/*", "arn:aws:ec2:*:*:network-interface/*"],
+        ["arn:*:ec2:*::image/*", "arn:*:ec2:*:*:network-interface/*"],
     ),
     # The network's default group has no tag when its rules are taken away.
     Statement(
@@ -113,11 +117,12 @@ STATEMENTS = [
     Statement(
         "PassRoles",
         ["iam:PassRole"],
-        [f"arn:aws:iam::*:role/{NAME}-*"],
+        [f"arn:*:iam::*:role/{NAME}-*"],
         {
             "StringEquals": {
                 "iam:PassedToService": [
                     "ec2.amazonaws.com",
+                    "ec2.amazonaws.com.cn",
                     "lambda.amazonaws.com",
                     "monitoring.rds.amazonaws.com",
                 ]
@@ -127,7 +132,7 @@ STATEMENTS = [
     Statement(
         "RoleOfRds",
         ["iam:CreateServiceLinkedRole"],
-        ["arn:aws:iam::*:role/aws-service-role/rds.amazonaws.com/*"],
+        ["arn:*:iam::*:role/aws-service-role/rds.amazonaws.com/*"],
         {"StringEquals": {"iam:AWSServiceName": "rds.amazonaws.com"}},
     ),
     # API Gateway delivers the access log, for which it knows no single resource.
@@ -140,16 +145,16 @@ STATEMENTS = [
             for service in ("apigateway", "iam", "lambda", "logs", "rds", "s3", "secretsmanager")
         ],
         [
-            "arn:aws:apigateway:*::/apis*",
-            "arn:aws:apigateway:*::/tags/*",
-            f"arn:aws:iam::*:role/{NAME}-*",
-            f"arn:aws:iam::*:instance-profile/{NAME}-*",
-            f"arn:aws:lambda:*:*:function:{NAME}-*",
-            f"arn:aws:logs:*:*:log-group:/aws/*/{NAME}-*",
-            f"arn:aws:rds:*:*:*:{NAME}-*",
-            "arn:aws:rds:*:*:og:default*",
-            f"arn:aws:s3:::{NAME}-*",
-            f"arn:aws:secretsmanager:*:*:secret:{NAME}/*",
+            "arn:*:apigateway:*::/apis*",
+            "arn:*:apigateway:*::/tags/*",
+            f"arn:*:iam::*:role/{NAME}-*",
+            f"arn:*:iam::*:instance-profile/{NAME}-*",
+            f"arn:*:lambda:*:*:function:{NAME}-*",
+            f"arn:*:logs:*:*:log-group:/aws/*/{NAME}-*",
+            f"arn:*:rds:*:*:*:{NAME}-*",
+            "arn:*:rds:*:*:og:default*",
+            f"arn:*:s3:::{NAME}-*",
+            f"arn:*:secretsmanager:*:*:secret:{NAME}/*",
         ],
         without=[*LOOK, *ACCESS_LOG, "iam:PassRole", "iam:CreateServiceLinkedRole"],
     ),
@@ -172,7 +177,7 @@ def policy(needed: set[str]) -> dict[str, Any]:
             written = {
                 "Sid": statement.sid,
                 "Effect": "Allow",
-                "Action": one_or_list(actions),
+                "Action": one_or_list(shorten(actions)),
                 "Resource": one_or_list(statement.resources),
             }
             condition = {"Condition": statement.condition} if statement.condition else {}

@@ -162,12 +162,14 @@ class LocalAws:
         lines = (self.directory / "permissions").read_text().splitlines()
         return [Permission(*json.loads(line)) for line in lines]
 
+    def permissions_of(self, caller: str) -> list[Permission]:
+        """Return what a caller has needed, by the end of its ARN."""
+        return [need for need in self.permissions if need.caller.endswith(caller)]
+
     @property
     def actions(self) -> list[str]:
         """What who deploys has needed, as policies name it, in order."""
-        return sorted(
-            {need.action for need in self.permissions if need.caller.endswith("user/deployer")}
-        )
+        return sorted({need.action for need in self.permissions_of("user/deployer")})
 
     def client(
         self,

@@ -12,6 +12,7 @@ from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
 from local_aws import profile
+from local_aws.accounts import Account
 from local_aws.authorization.policies import Document, Policies
 
 if TYPE_CHECKING:
@@ -82,14 +83,16 @@ def role_policies(settings: Settings, role_arn: str) -> Policies:
 
 
 def _user_of_the_profile(settings: Settings, user: profile.User) -> Caller:
+    kind = settings.account_of_kinds if user is profile.DEPLOYER else Account()
     documents = settings.policies if user is profile.DEPLOYER else []
+    user_arn = f"arn:aws:iam::{settings.account}:user/{user.name}"
     return Caller(
-        arn=f"arn:aws:iam::{settings.account}:user/{user.name}",
+        arn=f"arn:aws:sts::{settings.account}:{kind.caller}" if kind.caller else user_arn,
         account=settings.account,
         user_id=f"AIDA{user.access_key[4:]}",
         secret=user.secret_key,
         policies=Policies(
-            identity=documents or [ADMINISTRATOR],
+            identity=[*(documents or [ADMINISTRATOR]), *kind.policies],
             organisation=_organisation(settings) if user is profile.DEPLOYER else None,
         ),
         keys=_user_keys(user.name, f"AIDA{user.access_key[4:]}"),

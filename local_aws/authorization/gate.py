@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +20,7 @@ from local_aws.authorization import (
     refusals,
     signatures,
 )
+from local_aws.authorization.record import Record
 from local_aws.authorization.refusals import Cause, Refusal
 from local_aws.calls import parameters
 
@@ -50,8 +49,7 @@ class Gate:
     def __init__(self, settings: Settings) -> None:
         """Decide by the policies of one local AWS."""
         self._settings = settings
-        self._seen: set[str] = set()
-        self._lock = threading.Lock()
+        self._record = Record(settings)
 
     @staticmethod
     def prefix(response: BaseResponse) -> str:
@@ -196,20 +194,10 @@ class Gate:
         return None
 
     def _keep(self, caller: Caller, need: Need, keys: Mapping[str, tuple[str, ...]]) -> None:
-        """Keep what was needed, once, without what each request has."""
-        own = {
-            key: list(values)
-            for key, values in sorted(keys.items())
-            if not actions.GLOBAL_KEYS.fullmatch(key)
-        }
+        """Keep what was needed, without the keys that each request has."""
+        own = {key: keys[key] for key in keys if not actions.GLOBAL_KEYS.fullmatch(key)}
         who = caller.names[0] if caller.names else caller.arn
-        line = json.dumps([who, need.action, need.resource, own])
-        with self._lock:
-            if line in self._seen:
-                return
-            self._seen.add(line)
-            with self._settings.permissions_file.open("a") as file:
-                file.write(f"{line}\n")
+        self._record.keep(who, need.action, need.resource, own)
 
 
 def _is_s3(request: Any) -> bool:

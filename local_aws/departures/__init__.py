@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from local_aws.departures import (
+    account_plan,
     debian_images,
     documented_limits,
+    ec2_dry_run,
     ec2_tag_resource_types,
     http_api_conflicts,
     http_api_endpoint,
@@ -18,12 +20,14 @@ from local_aws.departures import (
     instance_metadata_options,
     instance_profile_replacement,
     instances_forgotten,
+    log_delivery_policy,
     network_dependencies,
     pages,
     s3_actions,
     s3_bucket_list,
     s3_bytes_on_disk,
     s3_versions,
+    security_group_descriptions,
     service_quotas,
 )
 
@@ -31,17 +35,21 @@ if TYPE_CHECKING:
     from local_aws.settings import Settings
 
 _ALL = (
+    account_plan,
     debian_images,
+    ec2_dry_run,
     ec2_tag_resource_types,
     s3_bytes_on_disk,
     http_api_conflicts,
     http_api_endpoint,
     http_api_stages,
+    log_delivery_policy,
     instance_metadata_options,
     instance_profile_replacement,
     instances_forgotten,
     network_dependencies,
     s3_actions,
+    security_group_descriptions,
     service_quotas,
     pages,
     s3_bucket_list,

@@ -18,6 +18,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from local_aws.authorization.service_roles import ServiceRoles
 from local_aws.ec2 import seed
 from local_aws.ec2.doors import Doors
 from local_aws.ec2.metadata import Metadata
@@ -161,7 +162,7 @@ class Host:
         self._doors = Doors(
             self.folder,
             self._settings.port,
-            Metadata(instance, lambda: _user_data(instance)),
+            Metadata(instance, lambda: _user_data(instance), ServiceRoles(self._settings)),
             instance.id,
         )
         self._podman.run(

@@ -1,7 +1,7 @@
 """The instance metadata service (IMDS), versions 1 and 2, of one instance.
 
 It answers from moto's state at the moment of the question, and hands out credentials of the
-instance profile's role that moto's STS and IAM know.
+instance profile's role that moto's STS and IAM know, if the role's trust policy names EC2.
 """
 
 from __future__ import annotations
@@ -22,9 +22,13 @@ from typing import TYPE_CHECKING, Any
 from moto.sts.models import sts_backends
 from moto.utilities.utils import get_partition
 
+from local_aws.authorization.service_roles import HOSTS
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
+
+    from local_aws.authorization.service_roles import ServiceRoles
 
 MAXIMUM_TTL = 21600
 CREDENTIALS_LIFE = timedelta(hours=6)
@@ -45,10 +49,13 @@ class Answer:
 class Metadata:
     """What an instance can ask about itself."""
 
-    def __init__(self, instance: Any, user_data: Callable[[], bytes | None]) -> None:
+    def __init__(
+        self, instance: Any, user_data: Callable[[], bytes | None], roles: ServiceRoles
+    ) -> None:
         """Speak for an instance of moto's."""
         self._instance = instance
         self._user_data = user_data
+        self._roles = roles
         self._lock = threading.Lock()
         self._tokens: dict[str, float] = {}
         self._credentials: dict[str, Any] = {}
@@ -207,6 +214,15 @@ class Metadata:
         return association.iam_instance_profile if association else None
 
     def _role(self, role: Any) -> str:
+        if not self._roles.trusts(role.arn, HOSTS):
+            return json.dumps(
+                {
+                    "Code": "AssumeRoleUnauthorizedAccess",
+                    "Message": f"EC2 cannot assume the role {role.name}.",
+                    "LastUpdated": _time(datetime.now(UTC)),
+                },
+                indent=2,
+            )
         with self._lock:
             held = self._credentials.get(role.arn)
             if held is None or _left(held) < RENEW_BEFORE:

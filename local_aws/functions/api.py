@@ -7,6 +7,8 @@ that, what careful clients notice:
 - the VPC of a function is the one of its subnets (moto: ``vpc-123abc``);
 - UpdateFunctionCode and UpdateFunctionConfiguration change everything that they are told to;
 - a function in a VPC has network interfaces there, which outlive it;
+- a function's role has to trust Lambda, and to allow the interfaces of a function in a VPC;
+- a function has states, in which calls are refused (`states`);
 - events larger than 6 MB, and more at once than reserved, are refused;
 - an event of type ``Event`` is answered before the function has run.
 """
@@ -25,10 +27,12 @@ from moto.awslambda.models import LambdaBackend, LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.ec2.models import ec2_backends
 
+from local_aws.authorization.service_roles import FUNCTIONS, ServiceRoles
 from local_aws.errors import LocalAwsError
 from local_aws.functions import code
 from local_aws.functions.interfaces import Interfaces
 from local_aws.functions.pools import Functions, ThrottledError, check_runtime
+from local_aws.functions.states import States
 from local_aws.patching import replace
 
 if TYPE_CHECKING:
@@ -39,6 +43,15 @@ if TYPE_CHECKING:
 
 EVENT_BYTES = 6291456
 ASYNC_EVENT_BYTES = 1048576
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html#configuration-vpc-permissions
+INTERFACE_ACTIONS = (
+    "CreateNetworkInterface",
+    "DescribeNetworkInterfaces",
+    "DescribeSubnets",
+    "DeleteNetworkInterface",
+    "AssignPrivateIpAddresses",
+    "UnassignPrivateIpAddresses",
+)
 
 
 class _RequestTooLargeError(LambdaClientError):
@@ -68,16 +81,18 @@ class _ServiceError(LambdaClientError):
 
 def apply(settings: Settings, podman: Podman) -> Functions:
     """Put real instances behind moto's functions."""
-    functions = Functions(settings, podman)
-    interfaces = Interfaces(settings)
-    _patch_invocation(functions)
-    _patch_creation(functions, interfaces)
-    _patch_updates(functions, interfaces)
-    _patch_description()
+    states = States(settings)
+    roles = ServiceRoles(settings)
+    functions = Functions(settings, podman, states, roles)
+    interfaces = Interfaces(roles, settings.lambda_interface_seconds)
+    _patch_invocation(functions, states)
+    _patch_creation(functions, interfaces, states, roles)
+    _patch_updates(functions, interfaces, states, roles)
+    _patch_description(states)
     return functions
 
 
-def _patch_invocation(functions: Functions) -> None:
+def _patch_invocation(functions: Functions, states: States) -> None:
     def invoke(self: LambdaResponse) -> TYPE_RESPONSE:
         function = self.backend.get_function(
             unquote(self.path.split("?")[0].rsplit("/", 2)[-2]), self._get_param("Qualifier")
@@ -95,6 +110,7 @@ def _patch_invocation(functions: Functions) -> None:
         if kind == "DryRun":
             return 204, headers | {"status": "204"}, ""
         if kind == "Event":
+            states.check_invocation(function)
             threading.Thread(target=_invoke_later, args=(functions, function, event)).start()
             return 202, headers | {"status": "202"}, ""
         try:
@@ -120,7 +136,9 @@ def _patch_invocation(functions: Functions) -> None:
     replace(LambdaFunction, "_invoke_lambda", invoke_for_a_service)
 
 
-def _patch_creation(functions: Functions, interfaces: Interfaces) -> None:
+def _patch_creation(
+    functions: Functions, interfaces: Interfaces, states: States, roles: ServiceRoles
+) -> None:
     create = LambdaBackend.create_function
     delete = LambdaBackend.delete_function
 
@@ -130,6 +148,7 @@ def _patch_creation(functions: Functions, interfaces: Interfaces) -> None:
         wrong = check_runtime(spec.get("Runtime"), spec.get("Architectures") or ["x86_64"])
         if wrong is not None:
             raise InvalidParameterValueException(wrong)
+        _check_role(roles, spec["Role"], spec.get("VpcConfig"))
         function = create(self, spec)
         try:
             _check_code(function)
@@ -138,6 +157,7 @@ def _patch_creation(functions: Functions, interfaces: Interfaces) -> None:
             delete(self, function.function_name)
             raise
         interfaces.update(function)
+        states.created(function)
         return function
 
     def delete_function(
@@ -152,11 +172,14 @@ def _patch_creation(functions: Functions, interfaces: Interfaces) -> None:
     replace(LambdaBackend, "delete_function", delete_function)
 
 
-def _patch_updates(functions: Functions, interfaces: Interfaces) -> None:
+def _patch_updates(
+    functions: Functions, interfaces: Interfaces, states: States, roles: ServiceRoles
+) -> None:
     update_code = LambdaFunction.update_function_code
     update_configuration = LambdaFunction.update_configuration
 
     def update_function_code(self: Any, updated_spec: dict[str, Any]) -> dict[str, Any]:
+        states.check_update(self)
         architectures = updated_spec.get("Architectures") or self.architectures
         wrong = check_runtime(self.run_time, architectures)
         if wrong is not None:
@@ -168,12 +191,19 @@ def _patch_updates(functions: Functions, interfaces: Interfaces) -> None:
             self.architectures = architectures
             functions.prepare(self)
             functions.retire(self.function_name, wait=False)
+            states.updated(self)
         return self.get_configuration()
 
     def update_function_configuration(self: Any, config_updates: dict[str, Any]) -> dict[str, Any]:
+        states.check_update(self)
         wrong = check_runtime(config_updates.get("Runtime", self.run_time), self.architectures)
         if wrong is not None:
             raise InvalidParameterValueException(wrong)
+        _check_role(
+            roles,
+            config_updates.get("Role", self.role),
+            config_updates.get("VpcConfig", self._vpc_config),
+        )
         if "EphemeralStorage" in config_updates:
             self.ephemeral_storage = config_updates["EphemeralStorage"]["Size"]
         if "TracingConfig" in config_updates:
@@ -183,13 +213,19 @@ def _patch_updates(functions: Functions, interfaces: Interfaces) -> None:
         update_configuration(self, config_updates)
         functions.retire(self.function_name, wait=False)
         interfaces.update(self)
+        states.updated(self)
         return self.get_configuration()
 
     replace(LambdaFunction, "update_function_code", update_function_code)
     replace(LambdaFunction, "update_configuration", update_function_configuration)
 
 
-def _patch_description() -> None:
+def _patch_description(states: States) -> None:
+    get_configuration = LambdaFunction.get_configuration
+
+    def configuration(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - moto's own arguments
+        return get_configuration(self, on_create) | states.describe(self)
+
     def vpc_config(self: Any) -> dict[str, Any] | None:
         config = self._vpc_config
         if not config:
@@ -203,7 +239,22 @@ def _patch_description() -> None:
             "Ipv6AllowedForDualStack": False,
         }
 
+    replace(LambdaFunction, "get_configuration", configuration)
     replace(LambdaFunction, "vpc_config", property(vpc_config))
+
+
+def _check_role(roles: ServiceRoles, role: str, network: dict[str, Any] | None) -> None:
+    if not roles.trusts(role, FUNCTIONS):
+        raise InvalidParameterValueException(
+            "The role defined for the function cannot be assumed by Lambda."
+        )
+    if not (network or {}).get("SubnetIds"):
+        return
+    for action in INTERFACE_ACTIONS:
+        if not roles.allows(role, f"ec2:{action}"):
+            raise InvalidParameterValueException(
+                f"The provided execution role does not have permissions to call {action} on EC2"
+            )
 
 
 def _invoke_later(functions: Functions, function: Any, event: bytes) -> None:

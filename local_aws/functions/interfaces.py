@@ -2,7 +2,8 @@
 
 Lambda makes one interface for each combination of subnet and security groups; functions share it.
 When no function uses it any more, Lambda removes it minutes later, and only while the execution
-role exists. Until then its subnet and security groups cannot be deleted. moto makes no interfaces.
+role exists and allows that. Until then its subnet and security groups cannot be deleted. moto makes
+no interfaces.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
 """
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from moto.awslambda.models import lambda_backends
 from moto.ec2.models import ec2_backends
-from moto.iam.models import iam_backends
+
+from local_aws.authorization.service_roles import FUNCTIONS
 
 if TYPE_CHECKING:
-    from local_aws.settings import Settings
+    from local_aws.authorization.service_roles import ServiceRoles
 
 # How long Lambda waits before it looks again for a role that is missing.
 RETRY_SECONDS = 1.0
@@ -38,9 +40,10 @@ class Place:
 class Interfaces:
     """The interfaces of all functions."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Begin without any."""
-        self._seconds = settings.lambda_interface_seconds
+    def __init__(self, roles: ServiceRoles, seconds: float) -> None:
+        """Begin without any; `seconds` is how long one outlives the functions that used it."""
+        self._roles = roles
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._ids: dict[Place, str] = {}
 
@@ -74,12 +77,17 @@ class Interfaces:
         with self._lock:
             if place not in self._ids or place in _used(place.account, place.region):
                 return
-            if _role_exists(place.account, role):
+            if self._may_remove(role):
                 backend = ec2_backends[place.account][place.region]
                 interface = backend.enis.pop(self._ids.pop(place))
                 interface.subnet.del_subnet_ip(interface.private_ip_address)
                 return
         self._remove_later(place, role, RETRY_SECONDS)
+
+    def _may_remove(self, role: str) -> bool:
+        return self._roles.trusts(role, FUNCTIONS) and self._roles.allows(
+            role, "ec2:DeleteNetworkInterface"
+        )
 
 
 def _used(account: str, region: str) -> set[Place]:
@@ -106,8 +114,3 @@ def _create(place: Place, name: str) -> str:
     interface.status = "in-use"
     created: str = interface.id
     return created
-
-
-def _role_exists(account: str, arn: str) -> bool:
-    roles = iam_backends[account]["aws"].roles.values()
-    return any(role.arn == arn for role in roles)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.utils import unix_time_millis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TAIL_BYTES = 4096
 
@@ -19,11 +22,14 @@ class Log:
     ----------
     backend
         moto's CloudWatch Logs.
+    may_write
+        Whether the function's role allows the log; lines are lost otherwise, as on AWS.
     """
 
     backend: Any
     group: str
     stream: str
+    may_write: Callable[[str, str], bool]
     _partial: bytes = b""
     _events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -44,12 +50,21 @@ class Log:
         for line in lines:
             self.add(line)
         events, self._events = self._events, []
-        self.backend.ensure_log_group(self.group)
-        if self.stream not in self.backend.groups[self.group].streams:
-            self.backend.create_log_stream(self.group, self.stream)
-        self.backend.put_log_events(self.group, self.stream, events)
+        self._store(events)
         text = "".join(event["message"] for event in events).encode()
         return text[-TAIL_BYTES:].decode(errors="ignore")
+
+    def _store(self, events: list[dict[str, Any]]) -> None:
+        if self.group not in self.backend.groups:
+            if not self.may_write("logs:CreateLogGroup", self.group):
+                return
+            self.backend.ensure_log_group(self.group)
+        if self.stream not in self.backend.groups[self.group].streams:
+            if not self.may_write("logs:CreateLogStream", self.group):
+                return
+            self.backend.create_log_stream(self.group, self.stream)
+        if self.may_write("logs:PutLogEvents", f"{self.group}:log-stream:{self.stream}"):
+            self.backend.put_log_events(self.group, self.stream, events)
 
 
 @dataclass(frozen=True)

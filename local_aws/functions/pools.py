@@ -28,6 +28,8 @@ from local_aws.machine.podman import bind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from local_aws.authorization.service_roles import ServiceRoles
+    from local_aws.functions.states import States
     from local_aws.machine.podman import Podman
     from local_aws.settings import Settings
 
@@ -58,8 +60,12 @@ class Pool:
 class Functions:
     """Every function's instances."""
 
-    def __init__(self, settings: Settings, podman: Podman) -> None:
+    def __init__(
+        self, settings: Settings, podman: Podman, states: States, roles: ServiceRoles
+    ) -> None:
         """Start nothing yet."""
+        self._states = states
+        self._roles = roles
         self._settings = settings
         self._podman = podman
         self._pools: dict[str, Pool] = {}
@@ -72,7 +78,10 @@ class Functions:
         ------
         ThrottledError
             When no instance becomes free in time, or the reserved concurrency is used up.
+        ConflictError, NotReadyError
+            When the function is not active.
         """
+        self._states.check_invocation(function)
         pool, instance = self._acquire(function)
         try:
             if instance is None:
@@ -177,6 +186,11 @@ class Functions:
                 function.logs_backend,
                 function.logs_group_name,
                 f"{time.strftime('%Y/%m/%d')}/[{_version(function)}]{key}",
+                lambda action, name: self._roles.allows(
+                    function.role,
+                    action,
+                    f"arn:aws:logs:{function.region}:{function.account_id}:log-group:{name}",
+                ),
             ),
         )
         arguments = [

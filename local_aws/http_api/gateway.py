@@ -22,6 +22,7 @@ from moto.awslambda.models import lambda_backends
 
 from local_aws.errors import LocalAwsError
 from local_aws.functions import ThrottledError
+from local_aws.functions.states import ConflictError, NotReadyError
 from local_aws.http_api import access_log, cors, payload, routing
 from local_aws.http_api.payload import Request, Response, Target
 from local_aws.http_api.throttle import Throttle
@@ -158,6 +159,9 @@ class Gateway:
                 outcome = call.result(seconds)
         except (ThrottledError, TimeoutError):
             return UNAVAILABLE
+        except (ConflictError, NotReadyError) as error:
+            _say(target, f"{function.function_name} is not active: {error}")
+            return ERROR
         except LocalAwsError as error:
             _say(target, f"{function.function_name} cannot be started: {error}")
             return ERROR

@@ -5,6 +5,9 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
 - an unknown parameter group is an error (moto answers with an empty list);
 - DescribeDBParameters lists every parameter of the engine (moto only those that were set, whereupon
   `rds_instance_param_group` sets none), and an unknown parameter is refused;
+- a parameter counts at once if it is dynamic and set with ``ApplyMethod`` ``immediate``, otherwise
+  after a reboot, until which its group is ``pending-reboot`` (moto: always ``in-sync``); so does
+  another group (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.html);
 - engine versions exist or do not (moto takes any), and DescribeDBEngineVersions lists them;
 - snapshots hold the data (moto: nothing), and an instance restored from one has them, with the
   settings that RDS gives it (moto: most of the source's);
@@ -14,6 +17,7 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
   started while it is ``stopped``; in any other state the call is refused (moto: mostly allowed). A
   change takes a moment, in which the state is ``modifying``;
 - a new instance has no endpoint before it is available;
+- a subnet group exists after its modification (moto forgets it);
 - gp3 storage reports its throughput and I/O rate (`rds_instance` stumbles without);
 - the authorities of the databases' certificates are described.
 
@@ -30,6 +34,7 @@ import re
 import secrets
 import string
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -38,6 +43,7 @@ from moto.ec2.models import ec2_backends
 from moto.rds.exceptions import (
     DBInstanceAlreadyExists,
     DBParameterGroupNotFoundError,
+    DBSubnetGroupNotFoundError,
     RDSClientError,
 )
 from moto.rds.models import DBInstance, RDSBackend
@@ -86,7 +92,11 @@ def apply(settings: Settings, podman: Podman) -> Instances:
     _patch_snapshots(instances)
     replace(DBInstance, "address", property(instances.address))
     replace(DBInstance, "endpoint", property(_endpoint))
+    replace(
+        DBInstance, "db_parameter_group_status_list", property(partial(_group_statuses, instances))
+    )
     _patch_parameter_groups(instances)
+    _patch_subnet_groups()
     _patch_descriptions(settings)
     return instances
 
@@ -120,6 +130,21 @@ def _patch_creation(instances: Instances) -> None:
     replace(RDSBackend, "create_db_instance", create_db_instance)
 
 
+def _patch_subnet_groups() -> None:
+    modify = RDSBackend.modify_db_subnet_group
+
+    def modify_db_subnet_group(
+        self: RDSBackend, subnet_name: str, *arguments: Any, **named: Any
+    ) -> Any:
+        if subnet_name not in self.subnet_groups:
+            raise DBSubnetGroupNotFoundError(subnet_name)
+        group = modify(self, subnet_name, *arguments, **named)
+        self.subnet_groups[subnet_name] = group
+        return group
+
+    replace(RDSBackend, "modify_db_subnet_group", modify_db_subnet_group)
+
+
 def _patch_modification(instances: Instances) -> None:
     modify = RDSBackend.modify_db_instance
 
@@ -139,7 +164,7 @@ def _patch_modification(instances: Instances) -> None:
         name = db_kwargs.get("new_db_instance_identifier")
         if name:
             _check_renaming(self, name, immediate=bool(db_kwargs.get("apply_immediately")))
-        former = instance.db_instance_identifier
+        former, former_class = instance.db_instance_identifier, instance.db_instance_class
         modify(self, db_instance_identifier, db_kwargs)
         _set_gp3_defaults(instance)
         if password is not None:
@@ -149,7 +174,7 @@ def _patch_modification(instances: Instances) -> None:
         if name:
             instances.rename(instance, former)
         else:
-            instances.modify(instance)
+            instances.modify(instance, restart=instance.db_instance_class != former_class)
         return instance
 
     replace(RDSBackend, "modify_db_instance", modify_db_instance)
@@ -318,12 +343,15 @@ def _patch_parameter_groups(instances: Instances) -> None:
         for setting in db_parameter_group_parameters:
             _check_parameter(instances.catalogue, setting)
         group = modify_group(self, db_parameter_group_name, db_parameter_group_parameters)
-        if any(
-            setting.get("ApplyMethod") == "immediate" for setting in db_parameter_group_parameters
-        ):
+        now = {
+            setting["ParameterName"]
+            for setting in db_parameter_group_parameters
+            if setting.get("ApplyMethod") == "immediate"
+        }
+        if now:
             for instance in self.databases.values():
                 if group in instance.db_parameter_groups():
-                    instances.reload(instance)
+                    instances.reload(instance, now)
         return group
 
     def describe_db_parameters(self: RDSResponse) -> ActionResult:
@@ -399,6 +427,15 @@ def _endpoint(instance: Any) -> dict[str, Any] | None:
     if instance.address is None:
         return None
     return {"Address": instance.address, "Port": instance.port, "HostedZoneId": "Z2R2ITUGPM61AM"}
+
+
+def _group_statuses(instances: Instances, instance: Any) -> list[Any]:
+    """Return the parameter groups of an instance, each with its status."""
+    # Copies, as instances share a group and each has its own status.
+    groups: list[Any] = [copy.copy(group) for group in instance.db_parameter_groups()]
+    for group in groups:
+        group.ParameterApplyStatus = instances.apply_status(instance)
+    return groups
 
 
 def _with_default_group(backend: RDSBackend, wanted: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,10 @@ class Server:
 
     postgres: Postgres
     interface: Any
+    # The parameters that it runs with, by name; those of its group may wait for a reboot.
+    in_force: dict[str, str]
+    # Names of dynamic parameters whose change waits for the work that is under way.
+    applying: list[set[str]] = field(default_factory=list)
     # One after the other, in the order in which they were asked for.
     jobs: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rds"))
 
@@ -49,9 +54,9 @@ class Instances:
         self._podman = podman
         # By resource id, which an instance keeps when it is renamed.
         self._servers: dict[str, Server] = {}
-        # Addresses of names that were given up, kept for who has the name next: on RDS the
-        # endpoint belongs to the identifier.
-        self._addresses: dict[str, tuple[Any, str]] = {}
+        # Subnets and addresses of names that were given up, kept for who has the name next: on RDS
+        # the endpoint belongs to the identifier. The event says that its former server has left.
+        self._addresses: dict[str, tuple[Any, str, threading.Event]] = {}
 
     @cached_property
     def catalogue(self) -> dict[str, parameters.Parameter]:
@@ -78,7 +83,7 @@ class Instances:
 
     def create(self, instance: Any, password: str, seed: Path | None) -> None:
         """Start the server of a new instance, with the data of a snapshot in `seed` if given."""
-        interface, address = self._interface(instance)
+        interface, address, free = self._interface(instance)
         subnet = interface.subnet
         ec2 = ec2_backends[instance.account_id][instance.region]
         server = Server(
@@ -92,13 +97,14 @@ class Instances:
                 port=instance.port,
             ),
             interface,
+            values := self.values(instance),
         )
         self._servers[instance.dbi_resource_id] = server
-        values = self.values(instance)
 
         def work() -> None:
             began = time.monotonic()
             server.postgres.network = networks.ensure(self._podman, ec2.get_vpc(subnet.vpc_id))
+            free.wait()
             server.postgres.create(certificates.rds_authority(self._settings), values, seed)
             if seed is None:
                 server.postgres.set_up(instance.master_username, password, instance.db_name)
@@ -111,21 +117,32 @@ class Instances:
         server = self._servers[instance.dbi_resource_id]
         ec2 = ec2_backends[instance.account_id][instance.region]
         old_interface, old_address = server.interface, server.postgres.address
-        server.interface, address = self._interface(instance)
-        self._addresses[former] = old_interface.subnet, old_address
+        server.interface, address, free = self._interface(instance)
+        left = threading.Event()
+        self._addresses[former] = old_interface.subnet, old_address, left
 
         def work() -> None:
-            server.postgres.move(
-                certificates.rds_authority(self._settings), self._name(instance), address
-            )
+            free.wait()
+            try:
+                server.postgres.move(
+                    certificates.rds_authority(self._settings), self._name(instance), address
+                )
+            finally:
+                left.set()
             ec2.delete_network_interface(old_interface.id)
 
         self._do(instance, "renaming", work, "available")
 
-    def modify(self, instance: Any) -> None:
+    def modify(self, instance: Any, *, restart: bool) -> None:
         """Report a change as under way for as long as it takes at least."""
         seconds = self._settings.rds_modify_seconds
-        self._do(instance, "modifying", lambda: time.sleep(seconds), "available")
+
+        def work() -> None:
+            if restart:
+                self._restart(instance)
+            time.sleep(seconds)
+
+        self._do(instance, "modifying", work, "available")
 
     def stop(self, instance: Any) -> None:
         """Stop the server."""
@@ -134,22 +151,22 @@ class Instances:
         )
 
     def start(self, instance: Any) -> None:
-        """Start a stopped server."""
-        server = self._servers[instance.dbi_resource_id]
-        server.postgres.configure(self.values(instance))
-        self._do(instance, "starting", server.postgres.start, "available")
+        """Start a stopped server; every parameter of its group counts afterwards."""
+        self._do(instance, "starting", lambda: self._start(instance), "available")
 
     def reboot(self, instance: Any) -> None:
         """Stop and start the server; every parameter of its group counts afterwards."""
+        self._do(instance, "rebooting", lambda: self._restart(instance), "available")
+
+    def _restart(self, instance: Any) -> None:
+        self._servers[instance.dbi_resource_id].postgres.stop()
+        self._start(instance)
+
+    def _start(self, instance: Any) -> None:
         server = self._servers[instance.dbi_resource_id]
-        values = self.values(instance)
-
-        def work() -> None:
-            server.postgres.stop()
-            server.postgres.configure(values)
-            server.postgres.start()
-
-        self._do(instance, "rebooting", work, "available")
+        server.in_force = self.values(instance)
+        server.postgres.configure(server.in_force)
+        server.postgres.start()
 
     def set_password(self, instance: Any, password: str) -> None:
         """Give the master user another password."""
@@ -164,12 +181,28 @@ class Instances:
             self._servers[instance.dbi_resource_id].interface.id, instance.vpc_security_group_ids
         )
 
-    def reload(self, instance: Any) -> None:
-        """Let the dynamic parameters of the group count at once."""
-        server = self._servers.get(instance.dbi_resource_id)
-        if server and instance.status == "available":
-            server.postgres.configure(self.values(instance))
+    def reload(self, instance: Any, names: set[str]) -> None:
+        """Let these dynamic parameters of the group count at once."""
+        server = self._servers[instance.dbi_resource_id]
+        values = self.values(instance)
+        server.applying.append(names)
+
+        def work() -> None:
+            server.applying.remove(names)
+            if instance.status in {"stopped", "failed", "deleting"}:
+                return
+            server.in_force |= {name: values[name] for name in names & values.keys()}
+            server.postgres.configure(server.in_force)
             server.postgres.reload()
+
+        server.jobs.submit(work)
+
+    def apply_status(self, instance: Any) -> str:
+        """Say whether the server runs with the parameters of its group."""
+        server = self._servers.get(instance.dbi_resource_id)
+        if server is None or server.in_force == self.values(instance):
+            return "in-sync"
+        return "applying" if server.applying else "pending-reboot"
 
     def delete(self, instance: Any, forget: Callable[[], None]) -> None:
         """Remove the server, its data and its address, then call `forget`."""
@@ -233,11 +266,19 @@ class Instances:
         ).hexdigest()[:8]
         return f"rds-{instance.db_instance_identifier}-{mark}"
 
-    def _interface(self, instance: Any) -> tuple[Any, str]:
-        """Make the network interface of an instance, at the address that belongs to its name."""
+    def _interface(self, instance: Any) -> tuple[Any, str, threading.Event]:
+        """Make the network interface of an instance, at the address that belongs to its name.
+
+        The address can be used when the event that is returned with it has happened.
+        """
         subnet = instance.db_subnet_group._subnets[0]  # noqa: SLF001 - moto shows only a description
-        kept, address = self._addresses.pop(instance.db_instance_identifier, (None, ""))
+        unused = threading.Event()
+        unused.set()
+        kept, address, free = self._addresses.pop(
+            instance.db_instance_identifier, (None, "", unused)
+        )
         if kept is not subnet:
+            free = unused
             address = subnet.get_available_subnet_ip(instance)
         interface = ec2_backends[instance.account_id][instance.region].create_network_interface(
             subnet,
@@ -248,7 +289,7 @@ class Instances:
         interface.requester_managed = True
         interface.requester_id = "amazon-rds"
         interface.status = "in-use"
-        return interface, address
+        return interface, address, free
 
     def _do(self, instance: Any, during: str, work: Callable[[], None], after: str) -> None:
         """Do `work` in a thread, after what is under way for this instance."""

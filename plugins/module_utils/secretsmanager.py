@@ -6,7 +6,12 @@ from __future__ import annotations
 import base64
 import secrets
 import string
+from contextlib import suppress
 from typing import Any
+
+with suppress(ImportError):  # Only for SSH keys.
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ansible.module_utils.common.dict_transformations import camel_dict_to_snake_dict
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
@@ -51,6 +56,16 @@ def generate_password(length: int, classes: list[str]) -> str:
 def generate_fernet_key() -> str:
     """Return 32 random bytes in URL-safe Base64, as `cryptography.fernet` takes them."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def generate_ssh_key() -> str:
+    """Return a new Ed25519 key without a passphrase, as OpenSSH keeps private keys."""
+    private = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    return private.decode()
 
 
 def same_key(wanted: str, current: str | None) -> bool:

@@ -1,16 +1,16 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Ansible module: read what a type of EC2 instances has."""
+"""Ansible module: read what types of EC2 instances have."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: ec2_instance_type_info
-short_description: Read what a type of EC2 instances has
+short_description: Read what types of EC2 instances have
 description:
   - Reads memory, processors and architectures of a type of instances, and whether the region
-    has it.
+    has it; or those of all types that filters choose.
 author:
   - MLflow on EC2 contributors
 options:
@@ -18,7 +18,11 @@ options:
     description:
       - The type, such as V(t3.medium).
     type: str
-    required: true
+  filters:
+    description:
+      - Filters of EC2's DescribeInstanceTypes, such as C(free-tier-eligible).
+      - One of O(name) and O(filters) is required.
+    type: dict
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -32,14 +36,27 @@ EXAMPLES = r"""
   ec2_instance_type_info:
     name: t3.medium
   register: instance_type
+
+- name: List the types that the free plan allows
+  ec2_instance_type_info:
+    filters: {free-tier-eligible: "true"}
+  register: eligible
 """
 
 RETURN = r"""
 instance_type:
   description: What it has; V(null) if the region has no such type.
-  returned: always
+  returned: when O(name) is given
   type: dict
-  contains:
+  contains: &contains
+    name:
+      description: Name of the type.
+      type: str
+      sample: t3.medium
+    free_tier_eligible:
+      description: Whether an account on the free plan may have instances of this type.
+      type: bool
+      sample: false
     memory_mib:
       description: Memory, in MiB.
       type: int
@@ -53,39 +70,68 @@ instance_type:
       type: list
       elements: str
       sample: [x86_64]
+instance_types:
+  description: What each type has that fits the filters, the smallest memory first.
+  returned: when O(filters) is given
+  type: list
+  elements: dict
+  contains: *contains
 """
 
 from contextlib import suppress
+from typing import Any
 
 with suppress(ImportError):  # AnsibleAWSModule says what is missing.
     import botocore
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.transformation import (
+    ansible_dict_to_boto3_filter_list,
+)
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(
-        argument_spec={"name": {"type": "str", "required": True}}, supports_check_mode=True
+        argument_spec={"name": {"type": "str"}, "filters": {"type": "dict"}},
+        supports_check_mode=True,
+        required_one_of=[["name", "filters"]],
+        mutually_exclusive=[["name", "filters"]],
     )
-    name = module.params["name"]
+    name, filters = module.params["name"], module.params["filters"]
     try:
-        [found] = module.client("ec2").describe_instance_types(InstanceTypes=[name])[
-            "InstanceTypes"
-        ]
+        pages = list(
+            module.client("ec2")
+            .get_paginator("describe_instance_types")
+            .paginate(
+                **(
+                    {"InstanceTypes": [name]}
+                    if name
+                    else {"Filters": ansible_dict_to_boto3_filter_list(filters)}
+                )
+            )
+        )
     except is_boto3_error_code("InvalidInstanceType"):
         module.exit_json(changed=False, instance_type=None)
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        module.fail_json_aws(error, msg=f"Failed to read instance type {name}")
-    module.exit_json(
-        changed=False,
-        instance_type={
-            "memory_mib": found["MemoryInfo"]["SizeInMiB"],
-            "vcpus": found["VCpuInfo"]["DefaultVCpus"],
-            "architectures": found["ProcessorInfo"]["SupportedArchitectures"],
-        },
-    )
+        module.fail_json_aws(error, msg=f"Failed to read instance type {name or filters}")
+    found = [facts(kind) for page in pages for kind in page["InstanceTypes"]]
+    if name:
+        module.exit_json(changed=False, instance_type=found[0])
+    found.sort(key=lambda kind: (kind["memory_mib"], kind["name"]))
+    module.exit_json(changed=False, instance_types=found)
+
+
+def facts(kind: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of a type."""
+    return {
+        "name": kind["InstanceType"],
+        "free_tier_eligible": kind.get("FreeTierEligible", False),
+        "memory_mib": kind["MemoryInfo"]["SizeInMiB"],
+        "vcpus": kind["VCpuInfo"]["DefaultVCpus"],
+        "architectures": kind["ProcessorInfo"]["SupportedArchitectures"],
+    }
 
 
 if __name__ == "__main__":

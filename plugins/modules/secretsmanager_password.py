@@ -52,12 +52,18 @@ options:
       - Stores this text instead of a generated password. A secret with another text is changed.
       - RV(value) is not returned then.
     type: str
+  initial:
+    description:
+      - The text of a new secret, instead of a generated one. An existing secret is kept.
+      - It is returned under RV(value), so set C(no_log=true) on the task.
+    type: str
   format:
     description:
-      - What is generated, a password or a key for the Fernet cipher (32 random bytes in URL-safe
-        Base64). O(length), O(punctuation) and O(exclude_characters) are for passwords.
+      - What is generated, a password, a key for the Fernet cipher (32 random bytes in URL-safe
+        Base64) or an Ed25519 key for SSH without a passphrase, which requires the Python package
+        cryptography. O(length), O(punctuation) and O(exclude_characters) are for passwords.
     type: str
-    choices: ['password', 'fernet']
+    choices: ['password', 'fernet', 'ssh-ed25519']
     default: password
   rotate:
     description:
@@ -187,6 +193,7 @@ from ansible.module_utils.secretsmanager import (
     describe_secret,
     generate_fernet_key,
     generate_password,
+    generate_ssh_key,
     read_value,
     same_key,
     secret_facts,
@@ -254,6 +261,8 @@ class Password:
             return str(self.params["value"])
         if self.params["format"] == "fernet":
             return generate_fernet_key()
+        if self.params["format"] == "ssh-ed25519":
+            return generate_ssh_key()
         classes = character_classes(
             punctuation=self.params["punctuation"], exclude=self.params["exclude_characters"]
         )
@@ -274,7 +283,7 @@ class Password:
         if self.current is None:
             changed = True
             if not self.check_mode:
-                text = self.new_text()
+                text = self.params["initial"] or self.new_text()
                 create(self.client, self.params, text)
         else:
             text, changed = self._mend(self.current, planned)
@@ -404,7 +413,13 @@ def main() -> None:
             "punctuation": {"type": "bool", "default": False},
             "exclude_characters": {"type": "str", "default": ""},
             "value": {"type": "str", "no_log": True},
-            "format": {"type": "str", "choices": ["password", "fernet"], "default": "password"},
+            # Masked, it would be masked in the result as well.
+            "initial": {"type": "str", "no_log": False},
+            "format": {
+                "type": "str",
+                "choices": ["password", "fernet", "ssh-ed25519"],
+                "default": "password",
+            },
             "rotate": {"type": "bool", "default": False},
             "keep_previous": {"type": "bool", "default": False},
             "description": {"type": "str"},
@@ -414,7 +429,7 @@ def main() -> None:
             "tags": {"type": "dict", "aliases": ["resource_tags"]},
             "purge_tags": {"type": "bool", "default": True},
         },
-        mutually_exclusive=[("value", "rotate")],
+        mutually_exclusive=[("value", "rotate"), ("value", "initial")],
         supports_check_mode=True,
     )
     problem = check_parameters(module.params)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,30 @@ def test_outputs_are_for_their_owner_only(deployment: Deployment) -> None:
 
     assert wanted <= deployment.outputs.keys()
     assert modes == [0o600] * len(files)
+
+
+def test_outputs_are_recreated_on_a_machine_without_them(deployment: Deployment) -> None:
+    directory, aside = deployment.directory, deployment.directory.with_name("aside")
+    names = [
+        "ca.pem",
+        "id_ed25519",
+        "metrics_token",
+        "mlflow.env",
+        "outputs.json",
+        "prometheus.yml",
+    ]
+    directory.rename(aside)
+    try:
+        play = deployment.aws.play("playbooks/outputs.yml")
+        written = {name: (directory / name).read_bytes() for name in names}
+        login = deployment.ssh("true")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        aside.rename(directory)
+
+    assert play.returncode == 0, play.output
+    assert written == {name: (directory / name).read_bytes() for name in names}
+    assert login.returncode == 0, login.stderr
 
 
 def test_second_run_changes_nothing(deployment: Deployment) -> None:

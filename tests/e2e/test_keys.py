@@ -116,6 +116,7 @@ def test_webhook_after_a_restart_and_a_rotation_is_read(
     assert not [key for name in RINGS for key in ring(deployment, name) if key in shown]
 
 
+@pytest.mark.slow
 def test_server_with_older_files_is_restarted_by_the_next_run(deployment: Deployment) -> None:
     # As a run leaves it that ends after it has written a file and before it restarts the server.
     assert deployment.ssh("sudo touch /etc/mlflow/mlflow.env").returncode == 0

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .conftest import Deployment
@@ -55,3 +58,36 @@ def test_json_is_read_however_it_is_framed(
     answer = json.loads(text)
     assert [found["name"] for found in answer["experiments"]] == ["Default"]
     assert answer == deployment.ask("POST", SEARCH, json=BODY).json()
+
+
+class _Interruption(Exception):  # noqa: N818 - it is what the client means to do
+    pass
+
+
+def test_interrupted_upload_leaves_no_parts_in_the_bucket(deployment: Deployment) -> None:
+    def body() -> Iterator[bytes]:
+        for _ in range(32):
+            yield bytes(1 << 20)
+        raise _Interruption
+
+    s3, needed = deployment.aws.client("s3"), "s3:AbortMultipartUpload"
+    [bucket] = s3.list_buckets()["Buckets"]
+    with pytest.raises(_Interruption):
+        deployment.ask("PUT", "2.0/mlflow-artifacts/artifacts/interrupted", data=body())
+
+    deadline = time.monotonic() + 60
+    while needed not in {need.action for need in deployment.aws.permissions}:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert not s3.list_multipart_uploads(Bucket=bucket["Name"]).get("Uploads")
+
+
+def test_artifact_is_deleted_through_the_server(deployment: Deployment) -> None:
+    artifact = "2.0/mlflow-artifacts/artifacts/deleted"
+    deployment.ask("PUT", artifact, data=b"text").raise_for_status()
+    before = deployment.ask("GET", artifact).status_code
+
+    deleted = deployment.ask("DELETE", artifact)
+
+    assert (before, deleted.status_code) == (200, 200)
+    assert deployment.ask("GET", artifact).status_code == requests.codes.not_found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.policy_mutations import documented, mutate, rows
 
 from .conftest import NAME
 from .shell import run_shell
@@ -28,6 +30,35 @@ def network(deployment: Deployment) -> str:
     network = str(vpcs[0]["CidrBlock"])
     assert network in routes()
     return network
+
+
+@pytest.mark.parametrize(("section", "role"), [("Host", "host"), ("Function", "metrics")])
+def test_role_without_any_one_of_its_actions_is_refused_a_call(
+    deployment: Deployment, section: str, role: str
+) -> None:
+    """By what host and function have needed until now."""
+    name = f"{NAME}-mlflow-{role}-us-east-1"
+    policy = policy_of(deployment.aws.client("iam"), name)
+
+    table = mutate(policy, deployment.aws.permissions_of(f"role/{name}"))
+
+    assert rows(table) == documented(section), "\n".join(rows(table))
+
+
+def policy_of(iam: Any, role: str) -> dict[str, Any]:
+    """Return the one policy of a role."""
+    documents = [
+        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    ]
+    for attached in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        arn = attached["PolicyArn"]
+        version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+        documents.append(
+            iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+        )
+    [document] = documents
+    return dict(document)
 
 
 @pytest.mark.usefixtures("network")

@@ -55,6 +55,20 @@ class Hand:
             DBInstanceIdentifier=name, WaiterConfig={"Delay": 1}
         )
 
+    def update_function(self, operation: str, name: str, **changes: Any) -> None:
+        """Change the function, while no other change is in progress."""
+        client = self.aws.client("lambda")
+        updated = client.get_waiter("function_updated_v2")
+        for _ in range(2):
+            updated.wait(FunctionName=name, WaiterConfig={"Delay": 1})
+            try:
+                getattr(client, operation)(FunctionName=name, **changes)
+            except client.exceptions.ResourceConflictException:
+                # botocore had repeated a call whose answer it did not get.
+                continue
+            break
+        updated.wait(FunctionName=name, WaiterConfig={"Delay": 1})
+
     @property
     def bucket(self) -> str:
         """The bucket of the artifacts."""

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import BIN, ROOT
+from tests.conftest import BIN, ROOT, deploy_policy
 from tests.life.conftest import NAME
+from tests.policy_mutations import documented, mutate, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,9 @@ pytestmark = pytest.mark.slow
 
 TWIN = "twin"
 FUNCTION = f"{NAME}-mlflow-metrics"
+FUNCTION_ROLE = f"{NAME}-mlflow-metrics-us-east-1"
+HOST_ROLE = f"{NAME}-mlflow-host-us-east-1"
+LOG_GROUPS = [f"/aws/lambda/{FUNCTION}", f"/aws/vendedlogs/apigateway/{FUNCTION}"]
 
 
 def test_plan_of_an_empty_account_is_to_create_all(aws: LocalAws) -> None:
@@ -140,15 +144,18 @@ def replace_code(hand: Hand) -> None:
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("handler.py", "def handler(event, context): return 'mine'")
-    hand.aws.client("lambda").update_function_code(FunctionName=FUNCTION, ZipFile=code.getvalue())
+    hand.update_function("update_function_code", FUNCTION, ZipFile=code.getvalue())
 
 
 def change_function(hand: Hand) -> None:
     functions = hand.aws.client("lambda")
     present = functions.get_function_configuration(FunctionName=FUNCTION)
     variables = present["Environment"]["Variables"] | {"METRICS_MAX_SERIES": "7"}
-    functions.update_function_configuration(
-        FunctionName=FUNCTION, MemorySize=1024, Environment={"Variables": variables}
+    hand.update_function(
+        "update_function_configuration",
+        FUNCTION,
+        MemorySize=1024,
+        Environment={"Variables": variables},
     )
 
 
@@ -209,6 +216,114 @@ def give_rights(hand: Hand) -> None:
     )
 
 
+def change_rule_description(hand: Hand) -> None:
+    group = hand.named("describe_security_groups", "SecurityGroups", "host")
+    [rule] = [rule for rule in group["IpPermissions"] if rule["FromPort"] == 22]
+    ranges = [{"CidrIp": one["CidrIp"], "Description": "mine"} for one in rule["IpRanges"]]
+    hand.aws.client("ec2").update_security_group_rule_descriptions_ingress(
+        GroupId=group["GroupId"],
+        IpPermissions=[
+            {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": ranges},
+        ],
+    )
+
+
+def change_outgoing_rule_description(hand: Hand) -> None:
+    group = hand.named("describe_security_groups", "SecurityGroups", "function")
+    [rule] = group["IpPermissionsEgress"]
+    ranges = [{"CidrIp": one["CidrIp"], "Description": "mine"} for one in rule["IpRanges"]]
+    changed = {key: rule[key] for key in ("IpProtocol", "FromPort", "ToPort")}
+    hand.aws.client("ec2").update_security_group_rule_descriptions_egress(
+        GroupId=group["GroupId"], IpPermissions=[changed | {"IpRanges": ranges}]
+    )
+
+
+def give_public_addresses(hand: Hand) -> None:
+    subnet = hand.named("describe_subnets", "Subnets", "private-a")["SubnetId"]
+    hand.aws.client("ec2").modify_subnet_attribute(
+        SubnetId=subnet, MapPublicIpOnLaunch={"Value": True}
+    )
+
+
+def switch_names_off(hand: Hand) -> None:
+    subnet = hand.named("describe_subnets", "Subnets", "private-a")
+    hand.aws.client("ec2").modify_vpc_attribute(
+        VpcId=subnet["VpcId"], EnableDnsHostnames={"Value": False}
+    )
+
+
+def describe_role(hand: Hand) -> None:
+    hand.aws.client("iam").update_role(RoleName=HOST_ROLE, Description="mine")
+
+
+def trust_another_service(hand: Hand) -> None:
+    services = ["lambda.amazonaws.com", "ecs-tasks.amazonaws.com"]
+    statement = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"Service": services},
+    }
+    hand.aws.client("iam").update_assume_role_policy(
+        RoleName=FUNCTION_ROLE,
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+
+
+def widen_role(hand: Hand) -> None:
+    statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    hand.aws.client("iam").put_role_policy(
+        RoleName=HOST_ROLE,
+        PolicyName="artifacts",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+
+
+def let_database_into_public_subnet(hand: Hand) -> None:
+    group = hand.database["DBSubnetGroup"]
+    public = hand.named("describe_subnets", "Subnets", "public-a")["SubnetId"]
+    private = [subnet["SubnetIdentifier"] for subnet in group["Subnets"]]
+    hand.aws.client("rds").modify_db_subnet_group(
+        DBSubnetGroupName=group["DBSubnetGroupName"], SubnetIds=[*private, public]
+    )
+
+
+def describe_secret(hand: Hand) -> None:
+    hand.aws.client("secretsmanager").update_secret(
+        SecretId=f"{NAME}/mlflow-admin", Description="mine"
+    )
+
+
+def keep_log_for_ever(hand: Hand) -> None:
+    for group in LOG_GROUPS:
+        hand.aws.client("logs").delete_retention_policy(logGroupName=group)
+
+
+def remove_tags(hand: Hand) -> None:
+    """Of everything that is not found by this tag."""
+    aws, keys = hand.aws, ["ManagedBy"]
+    iam, apis = aws.client("iam"), aws.client("apigatewayv2")
+    iam.untag_role(RoleName=HOST_ROLE, TagKeys=keys)
+    iam.untag_instance_profile(InstanceProfileName=HOST_ROLE, TagKeys=keys)
+    function = aws.client("lambda").get_function_configuration(FunctionName=FUNCTION)
+    aws.client("lambda").untag_resource(Resource=function["FunctionArn"], TagKeys=keys)
+    aws.client("rds").remove_tags_from_resource(
+        ResourceName=hand.database["DBInstanceArn"], TagKeys=keys
+    )
+    aws.client("secretsmanager").untag_resource(SecretId=f"{NAME}/mlflow-admin", TagKeys=keys)
+    for group in LOG_GROUPS:
+        aws.client("logs").untag_log_group(logGroupName=group, tags=keys)
+    for arn in (f"/apis/{api_id(hand)}", f"/apis/{api_id(hand)}/stages/$default"):
+        apis.untag_resource(ResourceArn=f"arn:aws:apigateway:us-east-1::{arn}", TagKeys=keys)
+    ec2 = aws.client("ec2")
+    resources = [
+        hand.only("ec2", "describe_internet_gateways", "InternetGateways")["InternetGatewayId"],
+        hand.only("ec2", "describe_vpc_endpoints", "VpcEndpoints")["VpcEndpointId"],
+        hand.named("describe_route_tables", "RouteTables", "private")["RouteTableId"],
+        hand.named("describe_security_groups", "SecurityGroups", "database")["GroupId"],
+    ]
+    ec2.delete_tags(Resources=resources, Tags=[{"Key": key} for key in keys])
+
+
 # What is changed by hand, and what the list of differences says of it.
 DRIFTS: list[tuple[Callable[[Hand], None], str]] = [
     (open_port, r"security group of the host .*: differs\n(.*\n)*?.*8080"),
@@ -229,15 +344,34 @@ DRIFTS: list[tuple[Callable[[Hand], None], str]] = [
     (edit_unit, r"mlflow.service(.*\n)*?.*MINE=1"),
     (edit_proxy, r"Caddyfile(.*\n)*?.*# mine"),
     (give_rights, r"mlflow_metrics .*: differs"),
+    (change_rule_description, r"security group of the host .*: differs\n(.*\n)*?.*mine"),
+    (change_outgoing_rule_description, r"security group of the function .*: differs"),
+    (give_public_addresses, r"subnets: private-a .*: differs"),
+    (switch_names_off, rf"VPC {NAME} .*: differs"),
+    (widen_role, r"keep artifacts .*: differs"),
+    (describe_role, r"role of the host .*: differs\n(.*\n)*?.*description: mine"),
+    (trust_another_service, r"role of the metrics function .*: differs"),
+    (let_database_into_public_subnet, r"subnet group .*: differs"),
+    (describe_secret, r"passwords .*: differs"),
+    (keep_log_for_ever, r"retention_in_days: 0 -> "),
+    (remove_tags, r"instance profile .*: differs\n(.*\n)*?.*ManagedBy: null -> ansible"),
+]
+# What a plan must not need.
+WRITES = [
+    action
+    for file in (ROOT / "docs/iam/actions").glob("*.txt")
+    for action in file.read_text().split()
+    if not action.split(":")[1].startswith(("Describe", "Get", "List", "GET"))
 ]
 
 
 @pytest.fixture(scope="module")
 def drifted(hand: Hand) -> Play:
-    """What drift.yml says after all of that."""
+    """What drift.yml says after all of that, without the right to change anything."""
     for change, _ in DRIFTS:
         change(hand)
-    return hand.aws.play("playbooks/drift.yml")
+    with hand.aws.denied(*WRITES):
+        return hand.aws.play("playbooks/drift.yml")
 
 
 @pytest.mark.parametrize(("change", "said"), DRIFTS, ids=[change.__name__ for change, _ in DRIFTS])
@@ -255,6 +389,94 @@ def test_site_mends_what_drifted(aws: LocalAws) -> None:
 
     assert mended.returncode == 0, mended.output
     assert drift.returncode == 0, drift.output
+
+
+def redirect_route(hand: Hand) -> None:
+    table = hand.named("describe_route_tables", "RouteTables", "public")["RouteTableId"]
+    [interface] = hand.instance["NetworkInterfaces"]
+    hand.aws.client("ec2").replace_route(
+        RouteTableId=table,
+        DestinationCidrBlock="0.0.0.0/0",
+        NetworkInterfaceId=interface["NetworkInterfaceId"],
+    )
+
+
+def take_address_away(hand: Hand) -> None:
+    address = hand.only("ec2", "describe_addresses", "Addresses")
+    hand.aws.client("ec2").disassociate_address(AssociationId=address["AssociationId"])
+
+
+def take_profile_away(hand: Hand) -> None:
+    association = profile_association(hand)
+    hand.aws.client("ec2").disassociate_iam_instance_profile(
+        AssociationId=association["AssociationId"]
+    )
+
+
+def replace_profile(hand: Hand) -> None:
+    hand.aws.client("iam").create_instance_profile(InstanceProfileName="stranger")
+    hand.aws.client("ec2").replace_iam_instance_profile_association(
+        AssociationId=profile_association(hand)["AssociationId"],
+        IamInstanceProfile={"Name": "stranger"},
+    )
+
+
+def profile_association(hand: Hand) -> dict[str, Any]:
+    return hand.only(
+        "ec2", "describe_iam_instance_profile_associations", "IamInstanceProfileAssociations"
+    )
+
+
+# After these the host cannot be reached or has lost its role, so drift.yml has no more to say.
+@pytest.mark.parametrize(
+    ("change", "playbook"),
+    [
+        (redirect_route, "vpc"),
+        (take_address_away, "ec2"),
+        (take_profile_away, "ec2"),
+        (replace_profile, "ec2"),
+    ],
+    ids=lambda given: getattr(given, "__name__", given),
+)
+def test_lost_connection_of_the_host_is_repaired(
+    hand: Hand, change: Callable[[Hand], None], playbook: str
+) -> None:
+    def connections() -> Any:
+        table = hand.named("describe_route_tables", "RouteTables", "public")
+        address = hand.only("ec2", "describe_addresses", "Addresses")
+        profile = profile_association(hand)["IamInstanceProfile"]["Arn"]
+        return table["Routes"], address["InstanceId"], profile
+
+    before = connections()
+    change(hand)
+
+    play = hand.aws.play(f"playbooks/{playbook}.yml")
+
+    assert play.returncode == 0, play.output
+    assert connections() == before
+
+
+def test_parameter_that_waits_for_a_reboot_is_drift_until_the_reboot(hand: Hand) -> None:
+    [group] = hand.database["DBParameterGroups"]
+    hand.aws.client("rds").modify_db_parameter_group(
+        DBParameterGroupName=group["DBParameterGroupName"],
+        Parameters=[
+            {
+                "ParameterName": "max_connections",
+                "ParameterValue": "100",
+                "ApplyMethod": "pending-reboot",
+            }
+        ],
+    )
+
+    drift = hand.aws.play("playbooks/drift.yml")
+    rebooted = hand.aws.play("playbooks/rds.yml", "-e", "aws_rds_reboot=true")
+    after = hand.aws.play("playbooks/drift.yml")
+
+    assert drift.returncode != 0
+    assert "pending-reboot" in drift.output
+    assert rebooted.returncode == 0, rebooted.output
+    assert after.returncode == 0, after.output
 
 
 def test_rotated_token_is_what_the_endpoint_wants_from_then_on(aws: LocalAws) -> None:
@@ -396,3 +618,12 @@ def test_calls_are_those_that_the_policy_is_made_of(aws: LocalAws, project: Path
     kept = (project / "docs/iam/actions/life.txt").read_text().split()
 
     assert aws.actions == kept, "\n".join(aws.actions)
+
+
+def test_policy_without_any_one_of_its_actions_refuses_a_call(aws: LocalAws) -> None:
+    kept = (ROOT / "docs/iam/actions/life.txt").read_text().split()
+    table = mutate(json.loads(deploy_policy(NAME)), aws.permissions_of("user/deployer"))
+    found = rows({row: types for row, types in table.items() if row[1] in kept})
+
+    assert "" not in {types for row, types in table.items() if row[1] in kept}, "\n".join(found)
+    assert found == documented("Deployer"), "\n".join(found)

@@ -17,6 +17,7 @@ from tests.conftest import LocalAws, started
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+FUNCTION_POLICY = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
 ROLE = "functions"
 NUMBERS = itertools.count()
 
@@ -24,7 +25,7 @@ NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """A running local AWS."""
-    settings = {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "2"}
+    settings = {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "2", "LOCAL_AWS_LAMBDA_SECONDS": "0"}
     yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port(), settings=settings))
 
 
@@ -58,12 +59,28 @@ def network(aws: LocalAws) -> dict[str, Any]:
     return {"vpc": vpc, "subnets": subnets, "group": group}
 
 
+def trusting(service: str) -> str:
+    """Return a trust policy that lets one service take a role."""
+    statement = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"Service": f"{service}.amazonaws.com"},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def create_function_role(aws: LocalAws, name: str) -> str:
+    """Create a role for functions with their log and a network; return its ARN."""
+    iam = aws.client("iam")
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trusting("lambda"))["Role"]
+    iam.attach_role_policy(RoleName=name, PolicyArn=FUNCTION_POLICY)
+    return str(role["Arn"])
+
+
 @pytest.fixture(scope="session")
 def role(aws: LocalAws) -> str:
     """The ARN of a role for functions."""
-    return aws.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")["Role"][
-        "Arn"
-    ]
+    return create_function_role(aws, ROLE)
 
 
 @pytest.fixture
@@ -80,6 +97,7 @@ def make_function(aws: LocalAws, role: str) -> Iterator[Callable[..., Any]]:
             **(defaults | {"FunctionName": name, "Code": {"ZipFile": archive(source)}} | options)
         )
         names.append(name)
+        wait_for_function(client, name)
 
         def call(event: Any = None, **how: Any) -> Any:
             answer = client.invoke(FunctionName=name, Payload=json.dumps(event), **how)
@@ -92,6 +110,14 @@ def make_function(aws: LocalAws, role: str) -> Iterator[Callable[..., Any]]:
     yield make
     for name in names:
         client.delete_function(FunctionName=name)
+
+
+def wait_for_function(client: Any, name: str) -> None:
+    """Wait until a function is created or updated."""
+    for waiter in ("function_active_v2", "function_updated_v2"):
+        client.get_waiter(waiter).wait(
+            FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20}
+        )
 
 
 def archive(source: str, name: str = "code.py") -> bytes:

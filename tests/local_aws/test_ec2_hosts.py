@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from local_aws.machine.podman import Podman
 from local_aws.settings import Settings
+from tests.local_aws.conftest import trusting
 from tests.local_aws.ec2_hosts import KEY, Host, Lab, permission, wait_until
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def lab(aws: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True
     )
     ec2.import_key_pair(KeyName=KEY, PublicKeyMaterial=(folder / "key.pub").read_bytes())
-    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")
+    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=trusting("ec2"))
     iam.create_instance_profile(InstanceProfileName=PROFILE)
     iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=ROLE)
     vpc = ec2.create_vpc(CidrBlock=CIDR)["Vpc"]["VpcId"]
@@ -223,6 +224,18 @@ def test_metadata_wants_a_token_and_tells_who_the_host_is(front: Host) -> None:
     assert document["region"] == "us-east-1"
 
 
+def test_host_gets_no_credentials_of_a_role_that_does_not_trust_ec2(lab: Lab, front: Host) -> None:
+    iam = lab.aws.client("iam")
+    iam.update_assume_role_policy(RoleName=ROLE, PolicyDocument=trusting("lambda"))
+    try:
+        answer = json.loads(front.metadata(f"meta-data/iam/security-credentials/{ROLE}"))
+    finally:
+        iam.update_assume_role_policy(RoleName=ROLE, PolicyDocument=trusting("ec2"))
+
+    assert answer["Code"] == "AssumeRoleUnauthorizedAccess"
+    assert "AccessKeyId" not in answer
+
+
 def test_metadata_options_can_be_changed(lab: Lab, front: Host) -> None:
     status = "curl -s -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/"
     change = lab.ec2.modify_instance_metadata_options
@@ -340,6 +353,7 @@ def test_elastic_ip_replaces_the_public_address_and_stays_through_stop_and_start
     assert back.run("cat /etc/ssh/ssh_host_ed25519_key.pub") == key
 
 
+@pytest.mark.slow
 def test_reboot_from_outside_and_from_inside(lab: Lab, back: Host) -> None:
     for reboot in (
         lambda: lab.ec2.reboot_instances(InstanceIds=[back.id]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_aws.conftest import archive
+from tests.local_aws.conftest import FUNCTION_POLICY, archive, create_function_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,10 +46,7 @@ def group(aws: LocalAws, network: dict[str, Any]) -> str:
 
 @pytest.fixture
 def role(aws: LocalAws) -> str:
-    name = f"role-{time.monotonic_ns()}"
-    role = aws.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]
-    arn: str = role["Arn"]
-    return arn
+    return create_function_role(aws, f"role-{time.monotonic_ns()}")
 
 
 def create(aws: LocalAws, name: str, role: str, network: dict[str, Any], group: str) -> None:
@@ -92,11 +89,12 @@ def test_interface_stays_as_long_as_its_role_is_missing(
     iam, name = aws.client("iam"), role.rpartition("/")[2]
     create(aws, "loses-its-role", role, network, group)
     aws.client("lambda").delete_function(FunctionName="loses-its-role")
+    iam.detach_role_policy(RoleName=name, PolicyArn=FUNCTION_POLICY)
     iam.delete_role(RoleName=name)
     time.sleep(4)
     assert len(interfaces(aws, group)) == 2
     # The cure that AWS documents.
-    iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+    create_function_role(aws, name)
     wait_until(lambda: not interfaces(aws, group))
 
 

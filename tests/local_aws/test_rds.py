@@ -10,6 +10,9 @@ import psycopg2
 import pytest
 from botocore.exceptions import ClientError
 
+from local_aws.machine.podman import Podman
+from local_aws.settings import Settings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -199,6 +202,57 @@ def test_dynamic_parameter_counts_at_once(database: Database) -> None:
                 time.sleep(0.05)
     finally:
         force("1")
+
+
+def apply_status(database: Database) -> str:
+    [group] = database.describe()["DBParameterGroups"]
+    return str(group["ParameterApplyStatus"])
+
+
+def set_parameter(database: Database, name: str, value: str, method: str) -> None:
+    database.client.modify_db_parameter_group(
+        DBParameterGroupName="parameters",
+        Parameters=[{"ParameterName": name, "ParameterValue": value, "ApplyMethod": method}],
+    )
+
+
+def test_parameter_set_as_pending_reboot_is_not_in_force_before_a_reboot(
+    database: Database,
+) -> None:
+    set_parameter(database, "work_mem", "8192", "pending-reboot")
+    # Reloading for another one must not bring it into force.
+    set_parameter(database, "maintenance_work_mem", "131072", "immediate")
+    deadline = time.monotonic() + 5
+    while database.ask("SHOW maintenance_work_mem") != [("128MB",)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = database.ask("SHOW work_mem"), apply_status(database)
+    database.client.reboot_db_instance(DBInstanceIdentifier=Database.name)
+    database.wait("available")
+
+    assert before == ([("4MB",)], "pending-reboot")
+    assert database.ask("SHOW work_mem") == [("8MB",)]
+    assert apply_status(database) == "in-sync"
+
+
+def test_another_parameter_group_is_not_in_force_before_a_reboot(database: Database) -> None:
+    def attach(name: str) -> None:
+        database.client.modify_db_instance(
+            DBInstanceIdentifier=Database.name, DBParameterGroupName=name, ApplyImmediately=True
+        )
+        database.wait("available")
+
+    database.client.create_db_parameter_group(
+        DBParameterGroupName="others", DBParameterGroupFamily="postgres17", Description="others"
+    )
+    attach("others")
+    try:
+        assert database.ask("SHOW max_connections") == [("37",)]
+        assert apply_status(database) == "pending-reboot"
+    finally:
+        attach("parameters")
+        database.client.delete_db_parameter_group(DBParameterGroupName="others")
+    assert apply_status(database) == "in-sync"
 
 
 def test_every_parameter_of_the_engine_is_listed(database: Database) -> None:
@@ -550,6 +604,30 @@ def test_restored_instance_takes_the_name_and_the_endpoint_of_a_renamed_one(
     forget(database, "base")
 
 
+@pytest.mark.slow
+def test_restored_instance_waits_until_the_renamed_one_has_left_the_address(
+    database: Database,
+) -> None:
+    restore_under_test(database)
+    podman = Podman(Settings(data_dir=database.aws.directory))
+    [container] = podman.run("ps", "--filter=name=rds-first-", "--format={{.Names}}").stdout.split()
+    # It ignores the signal to shut down, so moving takes until podman loses its patience.
+    podman.run("kill", "--signal=SIGSTOP", container)
+    database.client.modify_db_instance(
+        DBInstanceIdentifier="first", NewDBInstanceIdentifier="aside", ApplyImmediately=True
+    )
+    aside = Database(database.aws)
+    aside.name = "aside"
+
+    second = restore(database, "base", "first")
+    aside.wait("available")
+
+    assert second.ask("SELECT 1") == [(1,)]
+    for instance in (aside, second):
+        delete(instance)
+    forget(database, "base")
+
+
 def restore_under_test(database: Database) -> Database:
     take_snapshot(database, "base")
     return restore(database, "base", "first")
@@ -645,3 +723,15 @@ def test_address_is_taken_in_the_subnet(database: Database, aws: LocalAws) -> No
     (interface,) = aws.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
     assert interface["PrivateIpAddress"] == database.describe()["Endpoint"]["Address"]
     assert interface["Description"] == "RDSNetworkInterface"
+
+
+def test_modified_subnet_group_is_described(aws: LocalAws, network: dict[str, Any]) -> None:
+    client = aws.client("rds")
+    group = {"DBSubnetGroupName": "modified", "SubnetIds": network["subnets"]}
+    client.create_db_subnet_group(**group, DBSubnetGroupDescription="before")
+
+    client.modify_db_subnet_group(**group, DBSubnetGroupDescription="after")
+
+    [found] = client.describe_db_subnet_groups(DBSubnetGroupName="modified")["DBSubnetGroups"]
+    client.delete_db_subnet_group(DBSubnetGroupName="modified")
+    assert found["DBSubnetGroupDescription"] == "after"

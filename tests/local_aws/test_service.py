@@ -181,6 +181,7 @@ def test_server_under_a_private_umask_writes_what_containers_can_read(own: Local
     assert (own.directory / "keys").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 def test_authority_stays_the_same_over_a_restart(own: LocalAws) -> None:
     assert own.command("start").returncode == 0
     before = (own.directory / "ca.pem").read_bytes()
@@ -206,6 +207,7 @@ def interrupted_start(own: LocalAws) -> int:
     return start.wait(60)
 
 
+@pytest.mark.slow
 def test_interrupted_start_leaves_no_server(own: LocalAws) -> None:
     # On a busy machine the server may be up before the signal is sent: then it is stopped again.
     for _ in range(10):

@@ -10,7 +10,8 @@ from local_aws.settings import Settings
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DIR", "PORT", "BASE_IMAGE", "RDS_SECONDS", "RDS_MODIFY_SECONDS", "EC2_SECONDS"):
+    seconds = ("RDS_SECONDS", "RDS_MODIFY_SECONDS", "EC2_SECONDS")
+    for name in ("ACCOUNT", "DIR", "PORT", "BASE_IMAGE", *seconds):
         monkeypatch.delenv(f"LOCAL_AWS_{name}", raising=False)
 
 
@@ -26,9 +27,11 @@ def test_variables_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("LOCAL_AWS_PORT", "6000")
     monkeypatch.setenv("LOCAL_AWS_RDS_SECONDS", "1.5")
     monkeypatch.setenv("LOCAL_AWS_EC2_SECONDS", "2")
+    monkeypatch.setenv("LOCAL_AWS_ACCOUNT", "lab, organisation")
     settings = Settings.from_environment()
     assert (settings.data_dir, settings.port) == (tmp_path, 6000)
     assert (settings.rds_seconds, settings.ec2_seconds) == (1.5, 2.0)
+    assert settings.account_kinds == ("lab", "organisation")
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,7 @@ def test_session_that_has_expired(aws: LocalAws, session: str) -> None:
         ({"mlflow_workers": 8}, "needs 5120"),
         ({"aws_ec2_instance_type": "t9.huge"}, "no instances of type 't9.huge'"),
         ({"aws_ec2_subnet": "private-a"}, "no public subnet"),
+        ({"aws_ec2_image_owner": "111111111111"}, "has no image 'debian-13-amd64-*'"),
     ],
 )
 def test_settings_that_do_not_fit(aws: LocalAws, variables: dict[str, Any], said: str) -> None:

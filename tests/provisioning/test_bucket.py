@@ -37,6 +37,7 @@ def put(s3: Any, bucket: str, keys: list[str]) -> None:
         list(threads.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=b""), keys))
 
 
+@pytest.mark.slow
 def test_bucket_expires_deleted_versions_and_unfinished_uploads(aws: LocalAws, bucket: str) -> None:
     s3 = aws.client("s3")
     [rule] = rules(s3, bucket)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.local_aws.conftest import archive
+from tests.local_aws.conftest import archive, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ ROLE = "arn:aws:iam::123456789012:role/functions"
 @pytest.fixture
 def confined(aws: LocalAws) -> Iterator[LocalAws]:
     """An account with a stranger's function, whose functions nobody is allowed to list."""
-    aws.client("iam").create_role(RoleName="functions", AssumeRolePolicyDocument="{}")
+    aws.client("iam").create_role(RoleName="functions", AssumeRolePolicyDocument=trusting("lambda"))
     make(aws, "stranger")
     with aws.denied("lambda:ListFunctions"):
         yield aws

@@ -19,14 +19,22 @@ CALLS = ("ec2:ImportKeyPair", "ec2:DeleteKeyPair", "ec2:CreateTags")
 
 @pytest.fixture
 def ec2(aws: LocalAws) -> Iterator[Any]:
-    """A client; the key pair is gone at the end."""
+    """A client; key pair and SSH key are gone at the end."""
     client = aws.client("ec2")
     yield client
     client.delete_key_pair(KeyName=NAME)
+    forget(aws)
+
+
+def forget(aws: LocalAws) -> None:
+    """Delete the SSH key for good."""
+    aws.client("secretsmanager").delete_secret(
+        SecretId="prov/ssh-key", ForceDeleteWithoutRecovery=True
+    )
 
 
 def create(aws: LocalAws, directory: Path, *arguments: str) -> Play:
-    """Create the key pair with the SSH key of a directory, or with a new one."""
+    """Create the key pair from a machine that has the files of a directory."""
     return aws.play(CREATE, "-e", f"deployment_dir={directory}", *arguments)
 
 
@@ -49,12 +57,28 @@ def test_key_pair_second_run_and_check_write_nothing(
 def test_key_pair_of_another_ssh_key_is_replaced(aws: LocalAws, ec2: Any, tmp_path: Path) -> None:
     create(aws, tmp_path)
     [before] = ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
-    play = create(aws, tmp_path / "another")
+    forget(aws)
+    play = create(aws, tmp_path)
     [after] = ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
 
     assert play.returncode == 0, play.output
     assert after["PublicKey"] != before["PublicKey"]
     assert {tag["Key"]: tag["Value"] for tag in after["Tags"]}["Deployment"] == "prov"
+
+
+def test_key_pair_of_a_machine_without_files_is_kept(
+    aws: LocalAws, ec2: Any, tmp_path: Path
+) -> None:
+    create(aws, tmp_path / "first")
+    [before] = ec2.describe_key_pairs()["KeyPairs"]
+    play = create(aws, tmp_path / "second")
+
+    keys = [(tmp_path / name / "id_ed25519").read_text() for name in ("first", "second")]
+    assert play.returncode == 0, play.output
+    assert ec2.describe_key_pairs()["KeyPairs"] == [before]
+    assert keys[0] == keys[1]
+    assert (tmp_path / "second/id_ed25519").stat().st_mode & 0o777 == 0o600
+    assert keys[0].splitlines()[1] not in play.output
 
 
 def test_key_pair_of_a_stranger_is_refused_and_not_touched(

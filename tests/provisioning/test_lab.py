@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import LocalAws, started
+from tests.local_aws.conftest import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import LocalAws
-
 pytestmark = pytest.mark.slow
 
-# What such an account may not call; it may look.
-REFUSED = [
-    f"iam:{verb}*"
-    for verb in "Add Attach Create Delete Detach Put Remove Tag Untag Update".split()  # noqa: SIM905 -- readable
-]
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": {
-        "Effect": "Allow",
-        "Principal": {"Service": ["ec2.amazonaws.com", "lambda.amazonaws.com"]},
-        "Action": "sts:AssumeRole",
-    },
-}
 LAB = ("-e", "@inventory/lab.yml", "-e", "deployment=lab")
 
 
 @pytest.fixture(scope="module")
-def lab(aws: LocalAws) -> Iterator[LocalAws]:
-    """Local AWS with a lab's roles, where no others may be made."""
-    iam = aws.client("iam")
-    iam.create_role(RoleName="LabRole", AssumeRolePolicyDocument=json.dumps(TRUST))
-    for policy in ("AmazonS3FullAccess", "service-role/AWSLambdaVPCAccessExecutionRole"):
-        iam.attach_role_policy(RoleName="LabRole", PolicyArn=f"arn:aws:iam::aws:policy/{policy}")
-    iam.create_instance_profile(InstanceProfileName="LabInstanceProfile")
-    iam.add_role_to_instance_profile(InstanceProfileName="LabInstanceProfile", RoleName="LabRole")
-    # A student has wide rights, a role of the lab's is passed on, and none are made.
-    wide = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    aws.allow("lab", json.dumps({"Version": "2012-10-17", "Statement": [wide]}))
-    with aws.denied(*REFUSED):
-        yield aws
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """The account of a lab: ready-made roles, no others, and limits of AWS Academy's."""
+    yield from started(
+        LocalAws(
+            tmp_path_factory.mktemp("lab"),
+            free_port(),
+            settings={
+                "LOCAL_AWS_ACCOUNT": "lab",
+                "LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "5",
+            },
+        )
+    )
 
 
 def test_whole_site_stands_on_the_ready_made_roles(lab: LocalAws) -> None:
@@ -76,5 +62,6 @@ def test_the_end_leaves_the_roles(lab: LocalAws) -> None:
 
     assert play.returncode == 0, play.output
     assert "Nothing is left of lab" in play.output
-    assert [role["RoleName"] for role in lab.client("iam").list_roles()["Roles"]] == ["LabRole"]
+    roles = {role["RoleName"] for role in lab.client("iam").list_roles()["Roles"]}
+    assert roles == {"LabRole", "voclabs"}
     assert lab.resources("lab") == []

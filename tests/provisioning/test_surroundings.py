@@ -113,6 +113,7 @@ def test_preflight_from_another_directory_passes(aws: LocalAws, tmp_path: Path) 
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_preflight_with_proxy_asks_local_aws_directly(
     aws: LocalAws, proxy: tuple[str, list[bytes]]
 ) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import requests
 import yaml
 
@@ -41,6 +42,8 @@ WEBHOOK_KEY = "a2V5IG9mIHRoZSB3ZWJob29rcy4uLi4uLi4uLi4uLi4="
 GATEWAY_PASSPHRASE = "passphrase-of-the-gateway-0123456789"
 VERSION = yaml.safe_load((ROOT / "roles/mlflow/defaults/main.yml").read_text())["mlflow_version"]
 VERSIONS = sorted(path.stem for path in (ROOT / "requirements/server").glob("*.txt"))
+# For parametrize: `make test` runs the default release, `make test-full` the others as well.
+EACH_VERSION = [pytest.param(one, marks=[pytest.mark.slow] * (one != VERSION)) for one in VERSIONS]
 # As role mlflow_database makes it: it changes rows, and no tables.
 ROLE = f"""
 DO $$ BEGIN

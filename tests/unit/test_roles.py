@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
@@ -63,6 +64,52 @@ def test_days_of_retention_are_those_of_the_module() -> None:
 
     assert len(offered) == 2
     assert offered == dict.fromkeys(offered, json.loads(permitted))
+
+
+def test_choices_are_those_of_the_module() -> None:
+    """Wherever a variable alone is a parameter, the module takes each value that is offered."""
+    compared: dict[str, tuple[list[str], list[str] | None]] = {}
+    for role in ROLES:
+        specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
+        offered = {
+            name: option["choices"]
+            for spec in specs.values()
+            for name, option in (spec.get("options") or {}).items()
+            if "choices" in option
+        }
+        for file in sorted(role.glob("tasks/*.yml")):
+            for task in yaml.safe_load(file.read_text()):
+                for module, arguments in task.items():
+                    if not module.startswith("amazon.aws.") or not isinstance(arguments, dict):
+                        continue
+                    for parameter, value in arguments.items():
+                        variable = re.fullmatch(r"\{\{ (\w+) \}\}", str(value))
+                        if variable and variable[1] in offered:
+                            key = f"{module}.{parameter}={variable[1]}"
+                            compared[key] = offered[variable[1]], _choices(module, parameter)
+
+    # Days of retention are compared above: the module checks them itself.
+    known = {key: (ours, theirs) for key, (ours, theirs) in compared.items() if theirs is not None}
+    assert set(compared) - set(known) <= {
+        "amazon.aws.cloudwatchlogs_log_group.retention=aws_api_gateway_log_days",
+        "amazon.aws.cloudwatchlogs_log_group.retention=aws_lambda_log_days",
+        "amazon.aws.rds_instance.monitoring_interval=aws_rds_monitoring_seconds",
+    }
+    assert {
+        "amazon.aws.lambda.architecture=aws_lambda_architecture",
+        "amazon.aws.rds_instance.storage_type=aws_rds_storage_type",
+    } <= set(known)
+    refused = {key: set(ours) - set(theirs) for key, (ours, theirs) in known.items()}
+    assert not any(refused.values()), refused
+
+
+def _choices(module: str, parameter: str) -> list[str] | None:
+    """Return the values that a module of amazon.aws documents for a parameter."""
+    name = module.removeprefix("amazon.aws.")
+    source = importlib.import_module(f"ansible_collections.amazon.aws.plugins.modules.{name}")
+    options = yaml.safe_load(source.DOCUMENTATION)["options"]
+    choices: list[str] | None = options[parameter].get("choices")
+    return choices
 
 
 def test_documentation_of_variables_is_up_to_date() -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import ROOT
-from tests.upgrade.conftest import NEW, OLD, SNAPSHOTS, Site
+from tests.conftest import ROOT, deploy_policy
+from tests.policy_mutations import documented, mutate, rows
+from tests.upgrade.conftest import NAME, NEW, OLD, SNAPSHOTS, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,7 +193,10 @@ def test_interrupted_way_back_is_finished(site: Site) -> None:
 
 def gone(site: Site) -> None:
     """Wait until what was replaced is deleted."""
-    while len(site.aws.client("rds").describe_db_instances()["DBInstances"]) > 1:
+    deadline = time.monotonic() + 120
+    while len(found := site.aws.client("rds").describe_db_instances()["DBInstances"]) > 1:
+        states = {one["DBInstanceIdentifier"]: one["DBInstanceStatus"] for one in found}
+        assert time.monotonic() < deadline, states
         time.sleep(0.5)
 
 
@@ -278,3 +282,11 @@ def test_calls_beyond_those_of_a_life_are_those_that_the_policy_is_made_of(
     beyond = [action for action in site.aws.actions if action not in life]
 
     assert beyond == upgrade, "\n".join(beyond)
+
+
+def test_policy_without_one_of_these_actions_refuses_a_call(site: Site) -> None:
+    needed = (ROOT / "docs/iam/actions/upgrade.txt").read_text().split()
+    table = mutate(json.loads(deploy_policy(NAME)), site.aws.permissions_of("user/deployer"))
+    found = rows({row: types for row, types in table.items() if row[1] in needed})
+
+    assert found == documented("Upgrade"), "\n".join(found)

@@ -65,6 +65,7 @@ def needs(call: Call) -> Iterator[Need]:
                 _arn(call, type_, identifier),
                 kind,
                 _resource_keys(call, identifier)
+                | _launch_keys(call)
                 | request_tags(tags.get(kind, {}) or tags.get("", {})),
             )
     if not found:
@@ -150,6 +151,21 @@ def _resource_keys(call: Call, identifier: str) -> Context:
     if vpc:
         keys["ec2:vpc"] = (f"arn:aws:ec2:{call.region}:{call.account}:vpc/{vpc}",)
     return keys | {"ec2:region": (call.region,)}
+
+
+def _launch_keys(call: Call) -> Context:
+    """Return the condition keys of what a launch asks for."""
+    keys: Context = {}
+    if call.operation == "RunInstances" and "InstanceType" in call.parameters:
+        keys["ec2:instancetype"] = (call.parameters["InstanceType"],)
+    sizes = [
+        disk["Ebs"]["VolumeSize"]
+        for disk in call.parameters.get("BlockDeviceMappings", [])
+        if "VolumeSize" in disk.get("Ebs", {})
+    ]
+    if sizes:
+        keys["ec2:volumesize"] = (str(max(sizes)),)
+    return keys
 
 
 def _vpc(backend: Any, identifier: str) -> str | None:

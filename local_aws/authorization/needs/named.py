@@ -43,6 +43,8 @@ _PARAMETERS: dict[str, dict[str, str]] = {
     "servicequotas": {"ServiceCode": "quota"},
     "sts": {"RoleArn": "role"},
 }
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html
+_RDS_KEYS = {"AllocatedStorage": "rds:storagesize", "DBInstanceClass": "rds:databaseclass"}
 _ACTIONS = {"lambda:Invoke": "lambda:InvokeFunction"}
 
 
@@ -60,6 +62,9 @@ def needs(call: Call) -> Iterator[Need]:
             keys["iam:policyarn"] = (call.parameters["PolicyArn"],)
         if call.service == "secretsmanager" and "Name" in call.parameters:
             keys["secretsmanager:name"] = (call.parameters["Name"],)
+        for parameter, key in _RDS_KEYS.items() if call.service == "rds" else ():
+            if parameter in call.parameters:
+                keys[key] = (str(call.parameters[parameter]),)
         yield Need(need.action, need.resource, need.type_name, keys)
 
 

@@ -24,6 +24,7 @@ from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import get_service_model
 from moto.s3.exceptions import S3ClientError
 
+from local_aws.accounts import refusals
 from local_aws.calls import parameters
 from local_aws.departures.documented_limits import (
     ec2,
@@ -59,13 +60,13 @@ class RefusedError(ServiceException):
 
 def apply(settings: Settings) -> None:
     """Look at each request before moto does."""
-    del settings
+    rules = RULES + refusals.rules(settings.account_of_kinds)
 
     def call_action(self: BaseResponse) -> Any:
         refusal = None
         if self.boto3_service_name in _SERVICES:
             operation = self._get_action()
-            refusal = _refusal(self, operation, self.uri_match)
+            refusal = _refusal(rules, self, operation, self.uri_match)
         if refusal is None:
             return call_any_action(self)
         return self.serialized(ActionResult(RefusedError(refusal.code, refusal.message)))
@@ -78,7 +79,7 @@ def apply(settings: Settings) -> None:
         action = self.data.get("Action")
         # To remove the tags is by its permission to put some.
         if action in _S3_OPERATIONS and self.method == "PUT":
-            refusal = _refusal(self, action, {"Bucket": bucket_name})
+            refusal = _refusal(rules, self, action, {"Bucket": bucket_name})
             if refusal is not None:
                 raise S3ClientError(refusal.code, refusal.message)
 
@@ -88,7 +89,9 @@ def apply(settings: Settings) -> None:
     )
 
 
-def _refusal(response: Any, name: str, url_parameters: dict[str, Any]) -> Refusal | None:
+def _refusal(
+    rules: tuple[Rule, ...], response: Any, name: str, url_parameters: dict[str, Any]
+) -> Refusal | None:
     """Return why AWS would not do what is asked, or None."""
     service = get_service_model(response.boto3_service_name)
     if name not in service.operation_names:
@@ -101,11 +104,13 @@ def _refusal(response: Any, name: str, url_parameters: dict[str, Any]) -> Refusa
         account=response.current_account,
         region=response.region,
     )
-    return next(_refusals(request, operation), None)
+    return next(_refusals(rules, request, operation), None)
 
 
-def _refusals(request: Request, operation: OperationModel) -> Iterator[Refusal]:
+def _refusals(
+    rules: tuple[Rule, ...], request: Request, operation: OperationModel
+) -> Iterator[Refusal]:
     yield from models.refusals(request, operation)
     yield from tags.refusals(request)
-    for rule in RULES:
+    for rule in rules:
         yield from rule.refusals(request)

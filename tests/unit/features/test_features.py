@@ -131,6 +131,7 @@ def test_webhook_to_a_private_address_or_without_tls_is_refused(default: Server,
     assert answer.status_code == 400
 
 
+@pytest.mark.slow
 def test_gateway_works_with_private_destinations(
     serve: Callable[..., Server], provider: str
 ) -> None:
@@ -141,6 +142,7 @@ def test_gateway_works_with_private_destinations(
     assert config == {"secrets_available": True, "using_default_passphrase": False}
 
 
+@pytest.mark.slow
 def test_gateway_is_refused_when_it_is_off(changed: Server) -> None:
     info = changed.session().get(f"{changed.url}/api/3.0/mlflow/server-info").json()
     assert info["features_enabled"] == {"gateway": False}

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from tests.conftest import ROOT
-from tests.tracking_server import VERSIONS, environment
+from tests.tracking_server import EACH_VERSION, environment
 
 from .test_features import WORKS
 
@@ -73,7 +73,7 @@ OTHERS = re.compile(
 PREFIX = re.compile(r"^/(?:(?:ajax-)?api/\d\.\d/?(?:mlflow/)?)?")
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EACH_VERSION)
 def test_every_route_of_a_release_belongs_to_a_feature(version: str) -> None:
     done = subprocess.run(
         [environment(version=version), "-c", ROUTES], capture_output=True, text=True, check=True

@@ -17,9 +17,9 @@ from cryptography.fernet import Fernet
 from mlflow.utils import crypto
 
 from tests.tracking_server import (
+    EACH_VERSION,
     GATEWAY_PASSPHRASE,
     VERSION,
-    VERSIONS,
     WEBHOOK_KEY,
     Host,
     Server,
@@ -202,10 +202,7 @@ def rows(cluster: Cluster, database: str) -> list[tuple[Any, ...]]:
     return found + cluster.execute(secrets, database)
 
 
-@pytest.mark.parametrize(
-    "version",
-    [pytest.param(one, marks=[pytest.mark.slow] * (one != VERSION)) for one in VERSIONS],
-)
+@pytest.mark.parametrize("version", EACH_VERSION)
 def test_secrets_are_read_after_a_restart_and_a_rotation(
     cluster: Cluster, listener: Listener, tmp_path: Path, version: str
 ) -> None:
@@ -291,6 +288,7 @@ def test_apply_that_fails_half_way_changes_nothing(
     assert host.plan()["encrypt"] == 0
 
 
+@pytest.mark.slow
 def test_secrets_that_no_key_fits_are_kept_until_they_are_discarded(
     cluster: Cluster, database: str, tmp_path: Path
 ) -> None:

@@ -327,6 +327,7 @@ def test_cluster_gives_the_same_metrics_as_processes(
     assert len({run.data.tags["worker"] for run in found}) >= 3
 
 
+@pytest.mark.slow
 def test_champion_predicts_a_match(
     tracking: TrackingServer, small_grid: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -427,7 +428,14 @@ def test_configs_that_are_not_there_are_told(
 
 
 @pytest.mark.usefixtures("tracking")
-@pytest.mark.parametrize("scheduler", ["127.0.0.1:8786", "tls://127.0.0.1:1", "tcp://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        "127.0.0.1:8786",
+        "tls://127.0.0.1:1",
+        pytest.param("tcp://127.0.0.1:1", marks=pytest.mark.slow),
+    ],
+)
 def test_cluster_that_cannot_be_used_is_told(
     capsys: pytest.CaptureFixture[str], small_grid: Path, scheduler: str
 ) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,6 +148,24 @@ def test_fernet_key_is_generated_once(client: Any, run_module: RunModule) -> Non
     assert not second["changed"]
     for key in (planned["value"], first["value"]):
         assert Fernet(key).decrypt(Fernet(key).encrypt(b"text")) == b"text"
+
+
+def test_ssh_key_is_generated_once(client: Any, run_module: RunModule) -> None:
+    first = run_module(MODULE, name=NAME, format="ssh-ed25519")
+    second = run_module(MODULE, name=NAME, format="ssh-ed25519")
+
+    assert first["value"] == second["value"] == current_text(client)
+    assert not second["changed"]
+    key = load_ssh_private_key(first["value"].encode(), password=None)
+    assert isinstance(key, Ed25519PrivateKey)
+
+
+def test_initial_text_is_for_a_new_secret_only(client: Any, run_module: RunModule) -> None:
+    first = run_module(MODULE, name=NAME, initial="from-an-older-release")
+    second = run_module(MODULE, name=NAME, initial="another")
+
+    assert first["value"] == second["value"] == "from-an-older-release" == current_text(client)
+    assert (first["changed"], second["changed"]) == (True, False)
 
 
 @pytest.mark.parametrize("kind", ["password", "fernet"])
