@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from aws_transcript import comparison
 from local_aws import profile
+from local_aws.departures.debian_images import DEBIAN_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +108,8 @@ class Bindings:
                 # Valid as a password of RDS and of MLflow, and as a token of idempotence.
                 self.values[name] = f"Replayed{kind}{int(number):032d}"
             elif kind == "account":
-                self.values[name] = f"{900_000_000_000 + int(number)}"
+                # Beside its own, a run names the account that publishes the images.
+                self.values[name] = DEBIAN_ACCOUNT
             elif not kind:
                 self.values[name] = name
             else:

@@ -161,6 +161,23 @@ def test_replay_of_a_public_key_generates_another(aws: LocalAws, tmp_path: Path)
     )
 
 
+def test_replay_of_images_asks_for_those_of_the_target(aws: LocalAws, tmp_path: Path) -> None:
+    file = tmp_path / "run.jsonl"
+    run(
+        aws,
+        file,
+        'boto3.client("sts").get_caller_identity()\n'
+        'assert ec2.describe_images(Owners=["136693071363"])["Images"]',
+    )
+
+    done = program(aws, "replay", file)
+
+    assert "136693071363" not in file.read_text()
+    assert (done.returncode, done.stdout) == (
+        *(0, "2 calls compared, 0 differences, 0 not replayed\n"),
+    )
+
+
 def test_replay_of_unknown_bytes_is_left_out(aws: LocalAws, tmp_path: Path) -> None:
     file = tmp_path / "run.jsonl"
     run(
