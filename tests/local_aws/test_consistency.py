@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,18 @@ LIST = 4.0
 # A recording is made four times in that time.
 PERIOD = STALE / 4
 RANGES = (f"10.214.{number}.0/24" for number in range(256))
-TRUST = '{"Version": "2012-10-17", "Statement": []}'
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": "lambda.amazonaws.com"},
+            }
+        ],
+    }
+)
 
 
 @pytest.fixture(scope="module")
