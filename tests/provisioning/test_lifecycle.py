@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import LocalAws
 
 # All that talks to the API alone; what runs on the host is Molecule's and the end-to-end test's.
@@ -36,6 +41,21 @@ def test_second_run_changes_nothing(aws: LocalAws, name: str) -> None:
 
     assert play.returncode == 0, play.output
     assert play.recap["changed"] == 0, play.output
+
+
+def test_run_from_another_address_changes_nothing(aws: LocalAws, tmp_path: Path) -> None:
+    (tmp_path / "address").write_text("198.51.100.7\n")
+    serve = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/address"
+        play = aws.play("playbooks/vpc.yml", "-e", f"operator_address_url={url}")
+        server.shutdown()
+
+    assert play.returncode == 0, play.output
+    assert play.recap["changed"] == 0, play.output
+    said = " ".join(play.output.split())
+    assert "the host admits 127.0.0.1/32, and not this machine (198.51.100.7/32)" in said
 
 
 def test_destroy_without_confirmation_deletes_nothing(aws: LocalAws) -> None:
