@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from local_aws.departures import (
     account_plan,
     debian_images,
+    default_security_group,
     documented_limits,
     ec2_dry_run,
     ec2_tag_resource_types,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from local_aws.settings import Settings
 
 _ALL = (
+    default_security_group,
     account_plan,
     debian_images,
     ec2_dry_run,
