@@ -22,7 +22,7 @@ PRIVATE = [
         *("127.0.0.0/8", "169.254.0.0/16"),
     )
 ]
-# The same for everybody.
+# Every account has these addresses, so they identify nobody.
 KEPT = {"0.0.0.0", "127.0.0.1", "169.254.169.254", "169.254.169.123", "::", "::1"}  # noqa: S104
 PUBLIC = {4: ipaddress.ip_network("198.18.0.0/15"), 6: ipaddress.ip_network("2001:db8::/32")}
 

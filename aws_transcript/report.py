@@ -37,7 +37,7 @@ def pack(file: Path, archive: Path) -> Path:
     Raises
     ------
     TranscriptError
-        When there is no transcript.
+        If the transcript is missing.
     """
     recorded = transcript.read(file)
     members = {

