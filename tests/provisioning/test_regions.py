@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from tests.conftest import LocalAws, Play
 
 HERE, THERE, NOWHERE = "us-east-1", "eu-west-1", "us-west-2"
-# What talks to the API alone and takes no time.
-PLAYBOOKS = ("vpc", "s3", "iam", "secrets")
+PLAYBOOKS = ("vpc", "s3", "iam", "secrets", "rds", "ec2")
 pytestmark = pytest.mark.slow
 
 
