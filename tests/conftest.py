@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import ipaddress
 import json
 import os
 import re
 import subprocess
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,7 @@ import pytest
 from botocore.config import Config
 
 from local_aws import profile
+from tests import neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +34,8 @@ hypothesis.settings.load_profile("project")
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+# What VPCs of neighbours have, one for each local AWS that may run: nobody's range on the Internet.
+DATABASE_RANGES = tuple(ipaddress.ip_network("198.18.0.0/15").subnets(new_prefix=26))
 RECAP = re.compile(
     r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE
 )
@@ -89,6 +95,8 @@ class LocalAws:
     )
     # Where the playbooks are.
     clone: Path = ROOT
+    # Whose neighbours live in the account; nobody's in that of tests of local AWS itself.
+    neighbours_of: str = ""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -157,6 +165,45 @@ class LocalAws:
         file.unlink()
 
     @property
+    def has_neighbours(self) -> bool:
+        """Whether others live in the account."""
+        return bool(self.neighbours_of or "deployment" in self.variables)
+
+    def settle_neighbours(self) -> neighbours.Neighbours:
+        """Let others live in the account."""
+        return neighbours.settle_in(
+            neighbours.Account(
+                self._administrator,
+                self.neighbours_of or self.variables["deployment"],
+                self.cidr,
+                str(DATABASE_RANGES[self.port % len(DATABASE_RANGES)]),
+                self._settle,
+            )
+        )
+
+    @contextmanager
+    def among_neighbours(self) -> Iterator[None]:
+        """Let others live in the account; assert in the end that what they have is as it was."""
+        settled = self.settle_neighbours()
+        yield
+        assert settled.losses == {}
+
+    @property
+    def cidr(self) -> str:
+        """Range of the deployment's VPC, as inventory/local has it."""
+        name = self.neighbours_of or self.variables["deployment"]
+        digest = hashlib.sha1(f"{name}us-east-1".encode(), usedforsecurity=False).hexdigest()
+        default = f"10.{128 + int(digest[:4], 16) % 128}.0.0/16"
+        return str(self.variables.get("aws_vpc_cidr", default))
+
+    def _administrator(self, service: str) -> Any:
+        return self.client(service, attempts=10)
+
+    def _settle(self) -> None:
+        # Secrets that are not listed after that are not compared.
+        time.sleep(float(self.settings.get("LOCAL_AWS_STALE_SECONDS", 0)))
+
+    @property
     def permissions(self) -> list[Permission]:
         """What who deploys, and each role, has needed permission for."""
         lines = (self.directory / "permissions").read_text().splitlines()
@@ -177,8 +224,10 @@ class LocalAws:
         user: profile.User = profile.ADMINISTRATOR,
         region: str = "us-east-1",
         signature_version: str | None = None,
+        attempts: int = 3,
     ) -> Any:
         """Return a boto3 client for it, which may do everything unless `user` is another."""
+        retries: Any = {"mode": "standard", "total_max_attempts": attempts}
         return boto3.client(
             service,
             region_name=region,
@@ -186,7 +235,7 @@ class LocalAws:
             verify=str(self.directory / "ca.pem"),
             aws_access_key_id=user.access_key,
             aws_secret_access_key=user.secret_key,
-            config=Config(signature_version=signature_version),
+            config=Config(signature_version=signature_version, retries=retries),
         )
 
     def resources(self, deployment: str, region: str = "us-east-1") -> list[str]:
@@ -223,7 +272,6 @@ class LocalAws:
                 ("s3", "list_buckets", "Buckets", "Name"),
                 ("secretsmanager", "list_secrets", "SecretList", "Name"),
                 ("lambda", "list_functions", "Functions", "FunctionName"),
-                ("apigatewayv2", "get_apis", "Items", "Name"),
                 ("logs", "describe_log_groups", "logGroups", "logGroupName"),
                 ("rds", "describe_db_instances", "DBInstances", "DBInstanceIdentifier"),
                 ("rds", "describe_db_subnet_groups", "DBSubnetGroups", "DBSubnetGroupName"),
@@ -237,7 +285,14 @@ class LocalAws:
             ]
             for pages in [self.client(service, region=region).get_paginator(operation).paginate()]
         ]
-        named = re.compile(rf"(^|/){re.escape(deployment)}[-/]")
+        # Several APIs may have one name.
+        pages = self.client("apigatewayv2", region=region).get_paginator("get_apis").paginate()
+        apis = [api for page in pages for api in page["Items"]]
+        found += [
+            api["Name"] for api in apis if api.get("Tags", {}).get("Deployment") == deployment
+        ]
+        # A neighbour's deployment has a name that begins with ours.
+        named = re.compile(rf"(^|/){re.escape(deployment)}[-/](?!next[-/])")
         return found + [name for names in listings for name in names if named.search(name)]
 
 
@@ -245,10 +300,13 @@ def started(aws: LocalAws) -> Iterator[LocalAws]:
     """Start local AWS for the time of a fixture, and see that it goes without a trace."""
     start = aws.command("start")
     assert start.returncode == 0, start.stdout + start.stderr
-    if "deployment" in aws.variables:
-        aws.allow_deployment(aws.variables["deployment"])
-    yield aws
-    stop = aws.command("stop")
+    try:
+        if "deployment" in aws.variables:
+            aws.allow_deployment(aws.variables["deployment"])
+        with aws.among_neighbours() if aws.has_neighbours else nullcontext():
+            yield aws
+    finally:
+        stop = aws.command("stop")
     assert stop.returncode == 0, stop.stdout + stop.stderr
 
 

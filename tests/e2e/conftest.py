@@ -22,9 +22,13 @@ from .shell import run_shell
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.neighbours import Neighbours
+
 NAME = "local"
 CLONE = ROOT / ".cache/e2e"
 PORT = 5572
+# As inventory.yml has it.
+CIDR = "10.99.0.0/16"
 CONFIG = ROOT / "models/configs/random_forest.json"
 
 
@@ -34,6 +38,7 @@ class Deployment:
 
     aws: LocalAws
     printed: str
+    neighbours: Neighbours
 
     @property
     def directory(self) -> Path:
@@ -136,15 +141,20 @@ def clone(directory: Path) -> None:
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
     """Make up, beside what a developer may have up; make down in the end, whatever happened."""
-    aws = LocalAws(CLONE / ".local-aws", PORT, {"deployment": NAME}, clone=CLONE)
+    aws = LocalAws(
+        CLONE / ".local-aws", PORT, {"deployment": NAME, "aws_vpc_cidr": CIDR}, clone=CLONE
+    )
     if CLONE.exists():
         run_shell("make down", CLONE, exported={"LOCAL_AWS_PORT": str(PORT)})
     clone(CLONE)
     exported = {"LOCAL_AWS_PORT": str(PORT), **aws.settings}
-    made = run_shell("make up", CLONE, 1200, exported)
+    start = aws.command("start")
     try:
+        assert start.returncode == 0, start.stdout + start.stderr
+        neighbours = aws.settle_neighbours()
+        made = run_shell("make up", CLONE, 1200, exported)
         assert made.returncode == 0, made.stdout
-        yield Deployment(aws, made.stdout)
+        yield Deployment(aws, made.stdout, neighbours)
     finally:
         down = run_shell("make down", CLONE, exported=exported)
     assert down.returncode == 0, down.stdout

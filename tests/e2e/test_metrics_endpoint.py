@@ -169,7 +169,9 @@ def test_fifty_scrapes_at_once_while_runs_are_logged_are_all_right(deployment: D
 @contextmanager
 def database(deployment: Deployment) -> Iterator[Any]:
     """Open the database as its owner."""
-    [instance] = deployment.aws.client("rds").describe_db_instances()["DBInstances"]
+    [instance] = deployment.aws.client("rds").describe_db_instances(
+        DBInstanceIdentifier=f"{NAME}-mlflow"
+    )["DBInstances"]
     password = deployment.aws.client("secretsmanager").get_secret_value(
         SecretId=f"{NAME}/mlflow-database"
     )["SecretString"]
@@ -234,8 +236,7 @@ def test_database_away_is_told_within_two_seconds_and_its_return_is_noticed(
     deployment: Deployment,
 ) -> None:
     rds = deployment.aws.client("rds")
-    [instance] = rds.describe_db_instances()["DBInstances"]
-    name = instance["DBInstanceIdentifier"]
+    name = f"{NAME}-mlflow"
 
     def wait_for(status: str) -> None:
         for _ in range(120):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from .conftest import NAME
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -83,8 +85,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> float:
 
 def test_database_away_for_a_minute_costs_no_acknowledged_write(deployment: Deployment) -> None:
     rds = deployment.aws.client("rds")
-    [instance] = rds.describe_db_instances()["DBInstances"]
-    name = instance["DBInstanceIdentifier"]
+    name = f"{NAME}-mlflow"
 
     def has(status: str) -> bool:
         [found] = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
+from .conftest import NAME
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -71,7 +73,7 @@ def test_interrupted_upload_leaves_no_parts_in_the_bucket(deployment: Deployment
         raise _Interruption
 
     s3, needed = deployment.aws.client("s3"), "s3:AbortMultipartUpload"
-    [bucket] = s3.list_buckets()["Buckets"]
+    [bucket] = s3.list_buckets(Prefix=f"{NAME}-mlflow-")["Buckets"]
     with pytest.raises(_Interruption):
         deployment.ask("PUT", "2.0/mlflow-artifacts/artifacts/interrupted", data=body())
 

@@ -70,6 +70,10 @@ def test_destroy_leaves_nothing(deployment: Deployment) -> None:
     assert not deployment.directory.exists()
 
 
+def test_neighbours_have_what_they_had(deployment: Deployment) -> None:
+    assert deployment.neighbours.losses == {}
+
+
 def test_make_down_leaves_nothing(deployment: Deployment, network: str) -> None:
     down = run_shell(
         "make down", deployment.clone, exported={"LOCAL_AWS_PORT": str(deployment.aws.port)}

@@ -29,10 +29,15 @@ class Hand:
         [found] = getattr(self.aws.client(service), operation)(**arguments)[key]
         return dict(found)
 
+    def ours(self, operation: str, key: str, **tags: str) -> dict[str, Any]:
+        """Return the one thing that EC2 has with the deployment's tag, and these others."""
+        wanted = {"Deployment": NAME, **tags}
+        filters = [{"Name": f"tag:{tag}", "Values": [value]} for tag, value in wanted.items()]
+        return self.only("ec2", operation, key, Filters=filters)
+
     def named(self, operation: str, key: str, name: str) -> dict[str, Any]:
         """Return what EC2 has under that name of the deployment."""
-        filters = [{"Name": "tag:Name", "Values": [f"{NAME}-{name}"]}]
-        return self.only("ec2", operation, key, Filters=filters)
+        return self.ours(operation, key, Name=f"{NAME}-{name}")
 
     @property
     def instance(self) -> dict[str, Any]:
@@ -45,7 +50,17 @@ class Hand:
     @property
     def database(self) -> dict[str, Any]:
         """The database instance."""
-        return self.only("rds", "describe_db_instances", "DBInstances")
+        return self.only(
+            "rds", "describe_db_instances", "DBInstances", DBInstanceIdentifier=f"{NAME}-mlflow"
+        )
+
+    @property
+    def snapshots(self) -> list[dict[str, Any]]:
+        """Snapshots of the database instance."""
+        found: list[dict[str, Any]] = self.aws.client("rds").describe_db_snapshots(
+            DBInstanceIdentifier=f"{NAME}-mlflow"
+        )["DBSnapshots"]
+        return found
 
     def modify_database(self, **changes: Any) -> None:
         """Change the database instance, and wait until RDS has done so."""
@@ -72,12 +87,12 @@ class Hand:
     @property
     def bucket(self) -> str:
         """The bucket of the artifacts."""
-        return str(self.only("s3", "list_buckets", "Buckets")["Name"])
+        return str(self.only("s3", "list_buckets", "Buckets", Prefix=f"{NAME}-mlflow-")["Name"])
 
     @property
     def address(self) -> str:
         """The address of the host."""
-        return str(self.only("ec2", "describe_addresses", "Addresses")["PublicIp"])
+        return str(self.ours("describe_addresses", "Addresses")["PublicIp"])
 
     def execute(self, *statements: str) -> None:
         """Say something to the database as its owner, and as the master user before that."""

@@ -94,7 +94,7 @@ def remove_tag(hand: Hand) -> None:
 # A way out of the private network, which has none.
 def change_route(hand: Hand) -> None:
     table = hand.named("describe_route_tables", "RouteTables", "private")["RouteTableId"]
-    gateway = hand.only("ec2", "describe_internet_gateways", "InternetGateways")
+    gateway = hand.ours("describe_internet_gateways", "InternetGateways")
     hand.aws.client("ec2").create_route(
         RouteTableId=table,
         DestinationCidrBlock="0.0.0.0/0",
@@ -160,7 +160,14 @@ def change_function(hand: Hand) -> None:
 
 
 def api_id(hand: Hand) -> str:
-    return str(hand.only("apigatewayv2", "get_apis", "Items")["ApiId"])
+    apis = hand.aws.client("apigatewayv2").get_paginator("get_apis").paginate()
+    [api] = [
+        api
+        for page in apis
+        for api in page["Items"]
+        if api.get("Tags", {}).get("Deployment") == NAME
+    ]
+    return str(api["ApiId"])
 
 
 def delete_route(hand: Hand) -> None:
@@ -316,8 +323,8 @@ def remove_tags(hand: Hand) -> None:
         apis.untag_resource(ResourceArn=f"arn:aws:apigateway:us-east-1::{arn}", TagKeys=keys)
     ec2 = aws.client("ec2")
     resources = [
-        hand.only("ec2", "describe_internet_gateways", "InternetGateways")["InternetGatewayId"],
-        hand.only("ec2", "describe_vpc_endpoints", "VpcEndpoints")["VpcEndpointId"],
+        hand.ours("describe_internet_gateways", "InternetGateways")["InternetGatewayId"],
+        hand.ours("describe_vpc_endpoints", "VpcEndpoints")["VpcEndpointId"],
         hand.named("describe_route_tables", "RouteTables", "private")["RouteTableId"],
         hand.named("describe_security_groups", "SecurityGroups", "database")["GroupId"],
     ]
@@ -403,7 +410,7 @@ def redirect_route(hand: Hand) -> None:
 
 
 def take_address_away(hand: Hand) -> None:
-    address = hand.only("ec2", "describe_addresses", "Addresses")
+    address = hand.ours("describe_addresses", "Addresses")
     hand.aws.client("ec2").disassociate_address(AssociationId=address["AssociationId"])
 
 
@@ -444,7 +451,7 @@ def test_lost_connection_of_the_host_is_repaired(
 ) -> None:
     def connections() -> Any:
         table = hand.named("describe_route_tables", "RouteTables", "public")
-        address = hand.only("ec2", "describe_addresses", "Addresses")
+        address = hand.ours("describe_addresses", "Addresses")
         profile = profile_association(hand)["IamInstanceProfile"]["Arn"]
         return table["Routes"], address["InstanceId"], profile
 
@@ -589,7 +596,7 @@ def test_destroy_keeps_data_survives_an_interruption_and_touches_no_stranger(han
     again = hand.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}")
 
     assert play.returncode == 0, play.output
-    [snapshot] = hand.aws.client("rds").describe_db_snapshots()["DBSnapshots"]
+    [snapshot] = hand.snapshots
     assert snapshot["DBSnapshotIdentifier"].startswith(f"{NAME}-mlflow-final-")
     assert snapshot["Status"] == "available"
     assert f"but {snapshot['DBSnapshotIdentifier']}, {bucket}" in play.output
@@ -610,8 +617,8 @@ def test_purge_takes_the_rest(hand: Hand) -> None:
     play = hand.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}", "-e", "purge=true")
 
     assert play.returncode == 0, play.output
-    assert hand.aws.client("s3").list_buckets()["Buckets"] == []
-    assert hand.aws.client("rds").describe_db_snapshots()["DBSnapshots"] == []
+    buckets = hand.aws.client("s3").list_buckets(Prefix=f"{NAME}-mlflow-")["Buckets"]
+    assert buckets == hand.snapshots == []
 
 
 def test_calls_are_those_that_the_policy_is_made_of(aws: LocalAws, project: Path) -> None:

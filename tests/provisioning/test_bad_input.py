@@ -198,7 +198,8 @@ def test_account_without_room_for_a_network(aws: LocalAws) -> None:
 
 def test_account_without_room_for_an_address(aws: LocalAws) -> None:
     ec2 = aws.client("ec2")
-    addresses = [ec2.allocate_address(Domain="vpc")["AllocationId"] for _ in range(5)]
+    room = 5 - len(ec2.describe_addresses()["Addresses"])
+    addresses = [ec2.allocate_address(Domain="vpc")["AllocationId"] for _ in range(room)]
     play = aws.play("playbooks/preflight.yml")
     for address in addresses:
         ec2.release_address(AllocationId=address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,12 @@ def ec2(aws: LocalAws) -> Iterator[Any]:
     forget(aws)
 
 
+def pairs(ec2: Any, **arguments: Any) -> list[dict[str, Any]]:
+    """Return the key pairs that have a name of the deployment's."""
+    found: list[dict[str, Any]] = ec2.describe_key_pairs(**arguments)["KeyPairs"]
+    return [pair for pair in found if re.fullmatch("prov-(?!next-).*", pair["KeyName"])]
+
+
 def forget(aws: LocalAws) -> None:
     """Delete the SSH key for good."""
     aws.client("secretsmanager").delete_secret(
@@ -46,7 +53,7 @@ def test_key_pair_second_run_and_check_write_nothing(
 
     assert planned.returncode == created.returncode == 0, planned.output + created.output
     assert created.recap["changed"] > 0
-    assert [key["KeyName"] for key in ec2.describe_key_pairs()["KeyPairs"]] == [NAME]
+    assert [key["KeyName"] for key in pairs(ec2)] == [NAME]
     for arguments in ((), ("--check",)):
         with aws.denied(*CALLS):
             again = create(aws, tmp_path, *arguments)
@@ -56,10 +63,10 @@ def test_key_pair_second_run_and_check_write_nothing(
 
 def test_key_pair_of_another_ssh_key_is_replaced(aws: LocalAws, ec2: Any, tmp_path: Path) -> None:
     create(aws, tmp_path)
-    [before] = ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
+    [before] = pairs(ec2, IncludePublicKey=True)
     forget(aws)
     play = create(aws, tmp_path)
-    [after] = ec2.describe_key_pairs(IncludePublicKey=True)["KeyPairs"]
+    [after] = pairs(ec2, IncludePublicKey=True)
 
     assert play.returncode == 0, play.output
     assert after["PublicKey"] != before["PublicKey"]
@@ -70,12 +77,12 @@ def test_key_pair_of_a_machine_without_files_is_kept(
     aws: LocalAws, ec2: Any, tmp_path: Path
 ) -> None:
     create(aws, tmp_path / "first")
-    [before] = ec2.describe_key_pairs()["KeyPairs"]
+    [before] = pairs(ec2)
     play = create(aws, tmp_path / "second")
 
     keys = [(tmp_path / name / "id_ed25519").read_text() for name in ("first", "second")]
     assert play.returncode == 0, play.output
-    assert ec2.describe_key_pairs()["KeyPairs"] == [before]
+    assert pairs(ec2) == [before]
     assert keys[0] == keys[1]
     assert (tmp_path / "second/id_ed25519").stat().st_mode & 0o777 == 0o600
     assert keys[0].splitlines()[1] not in play.output
@@ -89,4 +96,4 @@ def test_key_pair_of_a_stranger_is_refused_and_not_touched(
 
     assert play.returncode != 0
     assert "has a key pair 'prov-mlflow' without the tags" in play.output
-    assert [key["KeyPairId"] for key in ec2.describe_key_pairs()["KeyPairs"]] == [stranger]
+    assert [key["KeyPairId"] for key in pairs(ec2)] == [stranger]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,13 +44,14 @@ class Site:
     @cached_property
     def address(self) -> str:
         """The public address."""
-        (address,) = self.aws.client("ec2").describe_addresses()["Addresses"]
+        ours = [{"Name": "tag:Deployment", "Values": [NAME]}]
+        (address,) = self.aws.client("ec2").describe_addresses(Filters=ours)["Addresses"]
         return str(address["PublicIp"])
 
     @cached_property
     def bucket(self) -> str:
         """Where the artifacts lie."""
-        (bucket,) = self.aws.client("s3").list_buckets()["Buckets"]
+        (bucket,) = self.aws.client("s3").list_buckets(Prefix=f"{NAME}-mlflow-")["Buckets"]
         return str(bucket["Name"])
 
     @cached_property
@@ -100,9 +102,18 @@ class Site:
         self.ssh("systemctl is-active mlflow")
         return self.ssh("basename $(readlink /opt/mlflow/current)").strip()
 
+    def instances(self) -> list[dict[str, Any]]:
+        """The deployment's database instances: two while one takes the place of the other."""
+        found = self.aws.client("rds").describe_db_instances()["DBInstances"]
+        name = f"{NAME}-mlflow"
+        names = re.compile(rf"{name}(-replaced-.*)?")
+        return [one for one in found if names.fullmatch(one["DBInstanceIdentifier"])]
+
     def snapshots(self) -> list[dict[str, Any]]:
         """The snapshots of the database, the newest first."""
-        found = self.aws.client("rds").describe_db_snapshots()["DBSnapshots"]
+        found = self.aws.client("rds").describe_db_snapshots(DBInstanceIdentifier=f"{NAME}-mlflow")[
+            "DBSnapshots"
+        ]
         return sorted(found, key=lambda one: one["SnapshotCreateTime"], reverse=True)
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
@@ -136,7 +147,7 @@ class Site:
     @contextlib.contextmanager
     def database(self) -> Iterator[Any]:
         """A cursor of MLflow's own role."""
-        (instance,) = self.aws.client("rds").describe_db_instances()["DBInstances"]
+        (instance,) = self.instances()
         connection = psycopg2.connect(
             host=instance["Endpoint"]["Address"],
             user="mlflow",
@@ -310,12 +321,13 @@ def site() -> Iterator[Site]:
     del os.environ["MOTO_RDS_SNAPSHOT_LIMIT"]
     assert start.returncode == 0, start.stdout + start.stderr
     try:
-        for name in PLAYBOOKS:
-            play = made.aws.play(f"playbooks/{name}.yml", "-e", f"mlflow_version={OLD}")
-            assert play.returncode == 0, play.output
-        assert made.running == OLD
-        fill(made)
-        yield made
+        with made.aws.among_neighbours():
+            for name in PLAYBOOKS:
+                play = made.aws.play(f"playbooks/{name}.yml", "-e", f"mlflow_version={OLD}")
+                assert play.returncode == 0, play.output
+            assert made.running == OLD
+            fill(made)
+            yield made
     finally:
         stop = made.aws.command("stop")
         subprocess.run(["rm", "-rf", made.directory], check=True)

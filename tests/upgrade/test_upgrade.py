@@ -44,7 +44,7 @@ def unchanged(site: Site) -> Iterator[None]:
     assert site.rows() == rows
     assert site.artifacts() == artifacts
     assert site.told() == told
-    (instance,) = site.aws.client("rds").describe_db_instances()["DBInstances"]
+    (instance,) = site.instances()
     assert instance["DBInstanceIdentifier"] == "upgrade-mlflow"
 
 
@@ -106,8 +106,7 @@ def test_stopped_database_is_refused(site: Site) -> None:
 
 
 def wait(site: Site, status: str) -> None:
-    rds = site.aws.client("rds")
-    while rds.describe_db_instances()["DBInstances"][0]["DBInstanceStatus"] != status:
+    while site.instances()[0]["DBInstanceStatus"] != status:
         time.sleep(0.5)
 
 
@@ -194,7 +193,7 @@ def test_interrupted_way_back_is_finished(site: Site) -> None:
 def gone(site: Site) -> None:
     """Wait until what was replaced is deleted."""
     deadline = time.monotonic() + 120
-    while len(found := site.aws.client("rds").describe_db_instances()["DBInstances"]) > 1:
+    while len(found := site.instances()) > 1:
         states = {one["DBInstanceIdentifier"]: one["DBInstanceStatus"] for one in found}
         assert time.monotonic() < deadline, states
         time.sleep(0.5)
