@@ -30,6 +30,8 @@ class ActionModule(ActionBase):
     ---------
     playbook : str
         Path of the playbook.
+    variables : dict, optional
+        Variables beside those of this run.
 
     Returns what callback `plan` makes of it: `planned`, a list of what would be done (`action`,
     `resource`, `host`, `role`, `differences`), and `left`, how much is as it should be. Fails if
@@ -39,7 +41,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS: ClassVar = frozenset({"playbook"})
+    _VALID_ARGS: ClassVar = frozenset({"playbook", "variables"})
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
@@ -52,6 +54,7 @@ class ActionModule(ActionBase):
                 [
                     *(sys.executable, "-m", "ansible", "playbook", "--check", "--diff"),
                     *_same_options(),
+                    *("-e", json.dumps(self._task.args.get("variables", {}))),
                     self._task.args["playbook"],
                 ],
                 env=os.environ | {"ANSIBLE_PLAN_FILE": str(file), "ANSIBLE_FORCE_COLOR": "false"},

@@ -13,6 +13,8 @@ description:
     Python version and the architecture of the Lambda function, whatever those of this machine.
   - The same inputs give the same bytes, whenever and from whichever directory they are built. Only
     another release of zlib may compress differently.
+  - The results C(inputs_sha256) and C(extra_files_sha256) are the same on every machine, whether or
+    not it has that interpreter, and whichever its release of zlib.
   - A fingerprint of the inputs is kept beside the zip, so that an unchanged package is neither
     installed nor compressed again.
   - Where an interpreter of the runtime's version is on this machine, the zip carries bytecode; new
@@ -118,6 +120,18 @@ sha256:
   returned: when the zip exists
   type: str
   sample: Gd1v0yPqJ3cZ0Tq3mVQz7pC4cT0cFq3v0b2m5nB8x1o=
+inputs_sha256:
+  description:
+    - The SHA-256, in hexadecimal, of all that the zip is made from, C(extra_files) left out but for
+      their names.
+  returned: success
+  type: str
+  sample: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+extra_files_sha256:
+  description: The SHA-256, in hexadecimal, of C(extra_files).
+  returned: success
+  type: str
+  sample: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
 size:
   description: The size of the zip in bytes.
   returned: when the zip exists
@@ -280,6 +294,17 @@ def fingerprint(
     }
 
 
+def digests(inputs: dict[str, Any], extra: list[str]) -> dict[str, str]:
+    """Return what tells machines apart that make the zip from other inputs, and nothing else.
+
+    The two are told apart because extra files change by themselves, as a bundle of certificates.
+    """
+    sources = {name: None if name in extra else text for name, text in inputs["sources"].items()}
+    common = {**inputs, "bytecode": None, "sources": sources}
+    files = {name: inputs["sources"][name] for name in sorted(extra)}
+    return {"inputs_sha256": _json_digest(common), "extra_files_sha256": _json_digest(files)}
+
+
 def write_zip(members: dict[str, Member], path: Path) -> None:
     """Write the members in their order, with nothing in the zip that depends on time or place."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -298,6 +323,10 @@ def code_sha256(path: Path) -> str:
 
 def _hex_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _json_digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def find_uv(given: str | None) -> str:
@@ -380,6 +409,7 @@ class Package:
             self.params["architecture"],
             bytecode=self.python is not None,
         )
+        self.digests = digests(inputs, list(self.params["extra_files"]))
         known = self._known()
         if known.get("inputs") == inputs:
             return {"changed": False, **self._facts()}
@@ -491,7 +521,7 @@ class Package:
             raise
 
     def _facts(self) -> dict[str, Any]:
-        facts: dict[str, Any] = {"path": str(self.dest)}
+        facts: dict[str, Any] = {"path": str(self.dest), **self.digests}
         if self.dest.is_file() and zipfile.is_zipfile(self.dest):
             with zipfile.ZipFile(self.dest) as archive:
                 facts["uncompressed_size"] = sum(info.file_size for info in archive.infolist())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import os
 import shutil
 import stat
@@ -328,3 +329,36 @@ def test_source_that_is_no_python_is_refused(run_module: RunModule, src: Path, d
 
     assert "could not compile" in failed["msg"]
     assert not dest.exists()
+
+
+def test_inputs_are_told_without_the_contents_of_extra_files(
+    run_module: RunModule, src: Path, dest: Path, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "rds-ca.pem"
+    params: dict[str, Any] = {"src": str(src), "dest": str(dest)}
+    told = []
+    for content in ("old", "old and new"):
+        bundle.write_text(content)
+        told.append(run_module(MODULE, **params, extra_files={"rds-ca.pem": str(bundle)}))
+    renamed = run_module(MODULE, **params, extra_files={"ca.pem": str(bundle)})
+    (src / "handler.py").write_text("def handle(event, context):\n    return None\n")
+    changed = run_module(MODULE, **params, extra_files={"rds-ca.pem": str(bundle)})
+
+    assert told[0]["inputs_sha256"] == told[1]["inputs_sha256"]
+    assert told[0]["extra_files_sha256"] != told[1]["extra_files_sha256"]
+    assert told[1]["extra_files_sha256"] == changed["extra_files_sha256"]
+    assert len({made["inputs_sha256"] for made in (told[0], renamed, changed)}) == 3
+
+
+def test_inputs_are_the_same_with_and_without_an_interpreter_of_the_runtime(
+    run_module: RunModule, src: Path, dest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    params: dict[str, Any] = {"src": str(src), "dest": str(dest), "python_version": here}
+    compiled = run_module(MODULE, **params)
+    module = importlib.import_module(f"plugins.modules.{MODULE}")
+    monkeypatch.setattr(module.Package, "_find_python", lambda self: None)  # noqa: ARG005
+    plain = run_module(MODULE, **params)
+
+    assert compiled["sha256"] != plain["sha256"]
+    assert compiled["inputs_sha256"] == plain["inputs_sha256"]
