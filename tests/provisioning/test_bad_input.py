@@ -226,17 +226,3 @@ def test_name_that_does_not_lead_to_the_host(aws: LocalAws, name: str, leads_to:
 
     assert play.returncode != 0
     assert f"'{name}' leads to {leads_to}, and the host has {address['PublicIp']}" in play.output
-
-
-def test_network_of_another_s_under_the_same_name(aws: LocalAws) -> None:
-    ec2 = aws.client("ec2")
-    tags = [{"Key": "Name", "Value": "prov"}]
-    vpc = ec2.create_vpc(
-        CidrBlock="10.0.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
-    )["Vpc"]["VpcId"]
-    play = aws.play("playbooks/vpc.yml", "-e", "aws_vpc_cidr=10.0.0.0/16")
-    ec2.delete_vpc(VpcId=vpc)
-
-    assert play.returncode != 0
-    assert f"VPC {vpc} is named 'prov' as well" in play.output
-    assert aws.resources("prov") == []

@@ -58,6 +58,21 @@ def test_run_from_another_address_changes_nothing(aws: LocalAws, tmp_path: Path)
     assert "the host admits 127.0.0.1/32, and not this machine (198.51.100.7/32)" in said
 
 
+def test_network_that_lost_its_tags_is_not_made_twice(aws: LocalAws) -> None:
+    ec2 = aws.client("ec2")
+    ours = [{"Name": "tag:Deployment", "Values": ["prov"]}]
+    [network] = ec2.describe_vpcs(Filters=ours)["Vpcs"]
+    lost = [tag for tag in network["Tags"] if tag["Key"] != "Name"]
+    ec2.delete_tags(Resources=[network["VpcId"]], Tags=lost)
+    play = aws.play("playbooks/vpc.yml")
+    ec2.create_tags(Resources=[network["VpcId"]], Tags=lost)
+
+    assert play.returncode != 0
+    said = " ".join(play.output.split())
+    assert f"VPC {network['VpcId']} is named 'prov' and has subnets of this deployment" in said
+    assert ec2.describe_vpcs(Filters=ours)["Vpcs"] == [network]
+
+
 def test_destroy_without_confirmation_deletes_nothing(aws: LocalAws) -> None:
     before = aws.resources("prov")
 
