@@ -38,7 +38,7 @@ export no_proxy := $(if $(lower),$(lower)$(comma))127.0.0.1,localhost
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
 # Also in a directory that others may write to, where Ansible itself would ignore the file.
@@ -81,6 +81,7 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.up
 # Auditors pin a lot, and not the same as each other: an environment for each.
 $(AUDIT)/%/.up: requirements/bootstrap.txt requirements/audit/%.txt
 	@scripts/virtual-environment.sh $(PYTHON) $(@D) $^
+	@touch $@
 	@touch $@
 
 .PHONY: test
