@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import shlex
 import shutil
@@ -10,7 +11,7 @@ import sys
 
 from local_aws import profile, service
 from local_aws.errors import LocalAwsError
-from local_aws.machine import images
+from local_aws.machine import images, ports
 from local_aws.settings import Settings
 
 
@@ -19,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = Settings.from_environment()
-        if options.command in {"start", "stop", "run", "image", "allow"}:
+        if options.command in {"start", "stop", "run", "image", "allow", "door"}:
             _become_root(settings, arguments or sys.argv[1:])
             # Users of containers read what is written here; what is private has a mode of its own.
             os.umask(0o022)
@@ -27,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
             return _image(settings, options.releases)
         if options.command == "allow":
             return _allow(settings, options.name)
+        if options.command == "door":
+            ports.open_door(settings, str(options.address), options.port)
+            return 0
         return _COMMANDS[options.command](settings)
     except LocalAwsError as error:
         print(f"local AWS: {error}", file=sys.stderr)
@@ -126,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "be the server, in the foreground"),
         ("image", "build the images of hosts and databases, and print their names"),
         ("allow", "give who deploys an IAM policy, read from the standard input"),
+        ("door", "let this machine reach a port of a private address, as it cannot on AWS"),
         ("env", 'print what a client exports: eval "$(python -m local_aws env)"'),
     ):
         command = commands.add_parser(name, help=text)
@@ -133,6 +138,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "name", metavar="NAME", help="of the policy; one of the same name is replaced"
             )
+        if name == "door":
+            command.add_argument("address", metavar="ADDRESS", type=ipaddress.IPv4Address)
+            command.add_argument("port", metavar="PORT", type=_port)
         if name == "image":
             command.add_argument(
                 "releases",
@@ -148,6 +156,12 @@ def _release(text: str) -> int:
     if text not in map(str, images.CODE_NAMES):
         known = ", ".join(map(str, images.CODE_NAMES))
         raise argparse.ArgumentTypeError(f"{text} is no release of Debian known here: {known}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 65535):  # noqa: PLR2004
+        raise argparse.ArgumentTypeError(f"{text} is not a valid port: it must be 1 to 65535")
     return int(text)
 
 

@@ -29,6 +29,8 @@ from local_aws.departures import (
     s3_bytes_on_disk,
     s3_versions,
     security_group_descriptions,
+    security_group_networks,
+    security_group_rule_changes,
     service_quotas,
 )
 
@@ -52,6 +54,8 @@ _ALL = (
     network_dependencies,
     s3_actions,
     security_group_descriptions,
+    security_group_networks,
+    security_group_rule_changes,
     service_quotas,
     pages,
     s3_bucket_list,

@@ -23,11 +23,12 @@ from local_aws.ec2 import addresses, groups
 from local_aws.ec2.hosts import Host
 from local_aws.errors import LocalAwsError
 from local_aws.machine import networks
-from local_aws.machine.ports import Firewall, Rules
+from local_aws.machine.ports import Firewall
+from local_aws.machine.rules import Rules
 from local_aws.patching import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from local_aws.machine.podman import Podman
     from local_aws.settings import Settings
@@ -48,6 +49,7 @@ _CHANGES = (
     "attach_network_interface",
     "detach_network_interface",
     "delete_network_interface",
+    "modify_managed_prefix_list",
 )
 # AWS shows the last 64 KiB.
 _CONSOLE_BYTES = 65536
@@ -75,6 +77,7 @@ class _Ec2:
         self._patch_states()
         self._patch_console()
         self._patch_delete_vpc()
+        networks.observe(self._add_bridge)
         for name in _CHANGES:
             self._publish_after(EC2Backend, name)
         # Functions take addresses without an interface.
@@ -204,23 +207,21 @@ class _Ec2:
         with self._lock:
             publications = frozenset(groups.publications())
             used = {publication.public for publication in publications}
+            bridges = dict(self._bridges)
             self._firewall.apply(
                 Rules(
                     publications,
                     frozenset(addresses.public_addresses()) - used,
-                    frozenset(self._bridge_names()) if used else frozenset(),
-                    frozenset(groups.guards()),
+                    frozenset(bridges.values()),
+                    frozenset(groups.guards(bridges.keys())),
                 )
             )
 
-    def _bridge_names(self) -> Iterator[str]:
-        for host in list(self._hosts.values()):
-            vpc_id = host.instance.vpc_id
-            if host.instance.state in {"pending", "running"} and vpc_id not in self._bridges:
-                name = networks.bridge(self._podman, vpc_id)
-                if name is not None:
-                    self._bridges[vpc_id] = name
-        yield from self._bridges.values()
+    def _add_bridge(self, vpc_id: str) -> None:
+        name = networks.bridge(self._podman, vpc_id)
+        if name is not None:
+            self._bridges[vpc_id] = name
+            self._publish()
 
 
 def _own_interfaces(instance: Any, requested: list[dict[str, Any]]) -> None:

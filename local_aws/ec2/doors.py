@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from local_aws.ec2 import metadata, seed, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
 T = TypeVar("T")
@@ -30,13 +30,24 @@ class Doors:
     """The doors of one host."""
 
     def __init__(
-        self, folder: Path, port: int, answers: metadata.Metadata, instance_id: str
+        self,
+        folder: Path,
+        port: int,
+        answers: metadata.Metadata,
+        instance_id: str,
+        may_call: Callable[[], bool],
     ) -> None:
-        """Open them: sockets in `folder`, the API being on `port` of this machine's loopback."""
+        """Open them: sockets in `folder`, the API being on `port` of this machine's loopback.
+
+        Parameters
+        ----------
+        may_call
+            Whether the host's security groups let a connection to the API out.
+        """
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True)
         self._metadata = metadata.Server(_listen(folder, seed.METADATA_SOCKET), answers)
-        self._relay = _Relay(_listen(folder, seed.ENDPOINT_SOCKET), port, instance_id)
+        self._relay = _Relay(_listen(folder, seed.ENDPOINT_SOCKET), port, instance_id, may_call)
 
     def close(self) -> None:
         """Close them and remove the folder."""
@@ -49,8 +60,15 @@ class Doors:
 class _Relay:
     """Carries bytes between a listening unix socket and the API's port."""
 
-    def __init__(self, listening: socket.socket, port: int, instance_id: str) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        port: int,
+        instance_id: str,
+        may_call: Callable[[], bool],
+    ) -> None:
         self._port = port
+        self._may_call = may_call
         self._instance_id = instance_id
         self._connections: set[asyncio.Task[None]] = set()
         self._server = _in_loop(asyncio.start_unix_server(self._serve, sock=listening))
@@ -68,6 +86,10 @@ class _Relay:
         if task is not None:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
+        if not self._may_call():
+            # On AWS the client would wait for an answer in vain.
+            writer.close()
+            return
         with contextlib.suppress(OSError):
             try:
                 far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)

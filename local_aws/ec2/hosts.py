@@ -19,11 +19,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from local_aws.authorization.service_roles import ServiceRoles
-from local_aws.ec2 import seed
+from local_aws.ec2 import groups, seed
 from local_aws.ec2.doors import Doors
 from local_aws.ec2.metadata import Metadata
 from local_aws.errors import LocalAwsError
-from local_aws.machine import images, networks, trust
+from local_aws.machine import images, networks, ports, trust
 from local_aws.machine.podman import bind
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ class Host:
             self._settings.port,
             Metadata(instance, lambda: _user_data(instance), ServiceRoles(self._settings)),
             instance.id,
+            lambda: groups.may_call_aws(instance),
         )
         self._podman.run(
             "create",
@@ -286,6 +287,10 @@ def _user_data(instance: Any) -> bytes | None:
 
 def _answers(address: str) -> bool:
     """Tell whether sshd greets."""
-    with contextlib.suppress(OSError), socket.create_connection((address, 22), 1) as connection:
+    with contextlib.suppress(OSError), socket.socket() as connection:
+        # This machine reaches no private address otherwise.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, ports.MARK)
+        connection.settimeout(1)
+        connection.connect((address, 22))
         return connection.recv(4) == b"SSH-"
     return False

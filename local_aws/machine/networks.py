@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from local_aws.errors import LocalAwsError
-from local_aws.machine.podman import PodmanError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from local_aws.machine.podman import Podman
+
+_lock = threading.Lock()
+_observers: list[Callable[[str], None]] = []
+
+
+def observe(observer: Callable[[str], None]) -> None:
+    """Call `observer` with the VPC's id whenever a network was made, before anything is in it."""
+    _observers.append(observer)
 
 
 def ensure(podman: Podman, vpc: Any) -> str:
@@ -24,26 +34,26 @@ def ensure(podman: Podman, vpc: Any) -> str:
         When the range is taken by another network of this machine.
     """
     name: str = vpc.id
-    if _exists(podman, name):
-        return name
-    _check_free(podman, vpc.cidr_block, name)
-    gateway = ipaddress.ip_network(vpc.cidr_block)[1]
-    try:
-        podman.run(
-            "network",
-            "create",
-            f"--label={podman.label}",
-            f"--subnet={vpc.cidr_block}",
-            f"--gateway={gateway}",
-            # Names come from the control machine's own resolver; no server listens on the bridge.
-            "--disable-dns",
-            name,
-        )
-    except PodmanError:
-        # Another thread was faster.
+    with _lock:
         if not _exists(podman, name):
-            raise
+            _create(podman, vpc)
+            for observer in _observers:
+                observer(name)
     return name
+
+
+def _create(podman: Podman, vpc: Any) -> None:
+    _check_free(podman, vpc.cidr_block, vpc.id)
+    podman.run(
+        "network",
+        "create",
+        f"--label={podman.label}",
+        f"--subnet={vpc.cidr_block}",
+        f"--gateway={ipaddress.ip_network(vpc.cidr_block)[1]}",
+        # Names come from the control machine's own resolver; no server listens on the bridge.
+        "--disable-dns",
+        vpc.id,
+    )
 
 
 def mac_address(address: str) -> str:

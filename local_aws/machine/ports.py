@@ -1,11 +1,13 @@
-"""Security groups at work: public addresses on loopback, and who in a network may speak to whom.
+"""Security groups at work: public addresses on loopback, and who may speak to whom.
 
 Two nft tables per local AWS, rendered from the whole state and replaced in one transaction. In the
 first, a packet to a public address is sent on to the container's address when a rule admits it,
 and refused otherwise. Nothing listens on the public addresses, so what the control machine itself
-serves on the same ports is neither in the way nor reachable through them. The second stands on the
-bridges and lets containers open only those connections to each other that the groups of both
-admit; the control machine is not on the bridge and reaches all.
+serves on the same ports is neither in the way nor reachable through them. The same table holds
+what leaves a network against the groups' outgoing rules, and keeps everybody outside from private
+addresses: other networks, and the control machine, which on AWS has no route to them either. Only
+doors that were opened on purpose lead there. The second table stands on the bridges, see
+`bridges`.
 """
 
 from __future__ import annotations
@@ -16,78 +18,35 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_aws.errors import LocalAwsError
+from local_aws.machine.bridges import render_bridges
+from local_aws.machine.rules import (
+    Guard,
+    Opening,
+    Publication,
+    Rules,
+    admissions,
+    braces,
+    chain,
+    element_set,
+    table,
+    traffic,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from local_aws.settings import Settings
 
+__all__ = ["Firewall", "Guard", "Opening", "Publication", "Rules", "render", "render_bridges"]
+
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
-
-
-@dataclass(frozen=True, order=True)
-class Opening:
-    """Who may reach which ports.
-
-    Attributes
-    ----------
-    protocol
-        ``tcp``, ``udp`` or ``all``.
-    first, last
-        Range of ports, both included; of no meaning with ``all``.
-    cidr
-        Addresses at the other end.
-    """
-
-    protocol: str
-    first: int
-    last: int
-    cidr: str
-
-
-@dataclass(frozen=True, order=True)
-class Publication:
-    """A public address that leads to a private one, as far as the openings go."""
-
-    public: str
-    private: str
-    openings: tuple[Opening, ...]
-
-
-@dataclass(frozen=True, order=True)
-class Guard:
-    """What the groups of one private address admit, in each direction."""
-
-    address: str
-    ingress: tuple[Opening, ...]
-    egress: tuple[Opening, ...]
-
-
-@dataclass(frozen=True)
-class Rules:
-    """All that the tables are to say.
-
-    Attributes
-    ----------
-    publications
-        Public addresses in use.
-    idle
-        Public addresses that belong to us but lead nowhere at present.
-    bridges
-        Interfaces behind which the published private addresses lie.
-    guards
-        Private addresses between which the groups are in force.
-    """
-
-    publications: frozenset[Publication] = frozenset()
-    idle: frozenset[str] = frozenset()
-    bridges: frozenset[str] = frozenset()
-    guards: frozenset[Guard] = frozenset()
+# Packets of local AWS itself, which looks whether a host is up.
+MARK = 0x6C617773
+_RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 
 
 class Firewall:
@@ -124,131 +83,153 @@ def table_name(settings: Settings) -> str:
     return "local_aws_" + hashlib.sha256(str(settings.data_dir).encode()).hexdigest()[:8]
 
 
+def open_door(settings: Settings, address: str, port: int) -> None:
+    """Let this machine reach a TCP port of a private address, until local AWS stops.
+
+    Raises
+    ------
+    LocalAwsError
+        When there is no network of this local AWS.
+    """
+    if _tables(table_name(settings), ("ip",)):
+        _nft(f"add element ip {table_name(settings)} doors {{ {address} . {port} }}\n")
+    else:
+        raise LocalAwsError(
+            f"{address}: local AWS of {settings.data_dir} has no network. Create what has this "
+            "address first."
+        )
+
+
 def remove(settings: Settings) -> None:
     """Remove the tables, if there are any."""
+    name = table_name(settings)
+    for family in _tables(name, ("ip", "bridge")):
+        _nft(f"delete table {family} {name}\n")
+
+
+def _tables(name: str, families: tuple[str, ...]) -> list[str]:
+    """Return the families in which there is a table of this name."""
     nft = program()
     if nft is None:
-        return
+        return []
     listed = subprocess.run(
         [nft, "list", "tables"], capture_output=True, text=True, check=True
-    ).stdout
-    table = table_name(settings)
-    for family in ("ip", "bridge"):
-        if f"table {family} {table}" in listed.splitlines():
-            _nft(f"delete table {family} {table}\n")
+    ).stdout.splitlines()
+    return [family for family in families if f"table {family} {name}" in listed]
 
 
-def render(table: str, rules: Rules) -> str:
+def render(name: str, rules: Rules) -> str:
     """Return the nft script that replaces the table of the public addresses."""
     published = sorted(rules.publications)
     public = sorted({publication.public for publication in published} | rules.idle)
     private = sorted({publication.private for publication in published})
     # Before podman's own chain, at -100.
-    chains = _chain(
+    chains = chain(
         "publish",
         "nat hook output priority -110",
         [rule for publication in published for rule in _published(publication)],
     )
     if public:
-        chains += _chain(
+        chains += chain(
             "refuse",
             "filter hook output priority 0",
             [
-                f"ip daddr {_set(public)} meta l4proto tcp reject with tcp reset",
-                f"ip daddr {_set(public)} reject",
+                f"ip daddr {braces(public)} meta l4proto tcp reject with tcp reset",
+                f"ip daddr {braces(public)} reject",
             ],
         )
     if private:
-        chains += _chain(
+        chains += chain(
             "come_back",
             "nat hook postrouting priority 90",
-            [f"ip saddr {LOOPBACK} ip daddr {_set(private)} masquerade"],
+            [f"ip saddr {LOOPBACK} ip daddr {braces(private)} masquerade"],
         )
     if rules.bridges:
         # The bridges let loopback addresses out; none may come in.
-        chains += _chain(
+        chains += chain(
             "keep_out",
             "filter hook prerouting priority -300",
-            [f"iifname {_set(sorted(rules.bridges))} ip daddr {LOOPBACK} drop"],
+            [f"iifname {braces(sorted(rules.bridges))} ip daddr {LOOPBACK} drop"],
         )
-    return _table("ip", table, chains)
+    if rules.guards:
+        chains += _boundary(sorted(rules.guards), sorted(rules.bridges))
+    return table("ip", name, element_set("doors", "ip daddr . tcp dport") + chains)
 
 
-def render_bridges(table: str, rules: Rules) -> str:
-    """Return the nft script that replaces the table on the bridges.
+def _boundary(guards: list[Guard], bridges: list[str]) -> list[str]:
+    """Return the chains between the networks and everything outside."""
+    members = braces([guard.address for guard in guards])
+    answers = "ct state established,related accept"
+    # No security group restricts the use of the network's resolver.
+    resolvers = [
+        f"ip daddr {address} {protocol} dport 53 accept"
+        for address in _resolvers()
+        for protocol in ("tcp", "udp")
+    ]
+    egress = [
+        f"{rule} accept"
+        for guard in guards
+        for rule in admissions(guard.egress, guard.address, "egress")
+    ]
+    # Seen here only where bridged packets come by, too (net.bridge.bridge-nf-call-iptables).
+    bridged = [f"iifname {bridge} oifname {bridge} accept" for bridge in bridges]
+    # Networks are not connected with each other.
+    apart = [f"oifname {braces(bridges)} drop"] if bridges else []
+    return [
+        *chain("outside", None, [*resolvers, *egress, "drop"]),
+        *chain(
+            "routed",
+            "filter hook forward priority 0",
+            [answers, *bridged, *apart, f"ip saddr {members} goto outside"],
+        ),
+        *chain(
+            "to_this_machine",
+            "filter hook input priority 0",
+            [answers, f"ip saddr {members} goto outside"],
+        ),
+        *chain(
+            "from_this_machine",
+            "filter hook output priority 10",
+            [
+                answers,
+                f"ip daddr != {members} accept",
+                "ct status dnat accept",
+                f"meta mark {MARK:#x} accept",
+                "ip daddr . tcp dport @doors accept",
+                "reject with icmp type net-unreachable",
+            ],
+        ),
+    ]
 
-    It looks at the packet that opens a TCP connection: bridges cannot be relied on to track
-    connections, and every service in the networks speaks TCP.
-    """
-    guards = sorted(rules.guards)
-    if not guards:
-        return _table("bridge", table, [])
-    guarded = _set([guard.address for guard in guards])
-    leave, enter = [], []
-    for guard in guards:
-        leave += [
-            f"ip saddr {guard.address} ip daddr {opening.cidr} {ports} goto enter"
-            for opening, ports in _tcp(guard.egress)
-        ]
-        enter += [
-            f"ip daddr {guard.address} ip saddr {opening.cidr} {ports} accept"
-            for opening, ports in _tcp(guard.ingress)
-        ]
-    return _table(
-        "bridge",
-        table,
-        [
-            *_chain("enter", None, [*enter, f"ip daddr {guarded} drop"]),
-            *_chain("leave", None, [*leave, f"ip saddr {guarded} drop", "goto enter"]),
-            *_chain(
-                "open",
-                "filter hook forward priority 0",
-                ["tcp flags & (syn | ack) == syn jump leave"],
-            ),
-        ],
-    )
+
+def _resolvers() -> list[str]:
+    """Return the name servers of this machine, which podman gives to containers as well."""
+    lines = [
+        line.split()
+        for path in _RESOLVERS
+        if path.is_file()
+        for line in path.open(errors="replace")
+    ]
+    found = {words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"}
+    return sorted(address for address in found if _is_elsewhere(address))
 
 
-def _table(family: str, name: str, chains: list[str]) -> str:
-    head = f"table {family} {name}"
-    return "\n".join([f"{head} {{}}", f"delete {head}", f"{head} {{", *chains, "}", ""])
-
-
-def _chain(name: str, hook: str | None, rules: list[str]) -> list[str]:
-    head = [f"    type {hook};"] if hook else []
-    return [f"  chain {name} {{", *head, *(f"    {rule}" for rule in rules), "  }"]
-
-
-def _set(words: list[str]) -> str:
-    return "{ " + ", ".join(words) + " }"
+def _is_elsewhere(address: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(address) not in LOOPBACK
+    except ValueError:
+        return False
 
 
 def _published(publication: Publication) -> Iterator[str]:
     for opening in sorted(set(publication.openings)):
         clients = _on_loopback(opening.cidr)
-        if clients is not None:
+        if clients is not None and opening.protocol in {"tcp", "udp", "all"}:
+            matched = traffic(opening) or "meta l4proto { tcp, udp }"
             yield (
-                f"ip saddr {clients} ip daddr {publication.public} {_ports(opening)} "
+                f"ip saddr {clients} ip daddr {publication.public} {matched} "
                 f"dnat to {publication.private}"
             )
-
-
-def _tcp(openings: Iterable[Opening]) -> Iterator[tuple[Opening, str]]:
-    for opening in sorted(set(openings)):
-        if opening.protocol == "all":
-            yield opening, "meta l4proto tcp"
-        elif opening.protocol == "tcp":
-            yield opening, _ports(opening)
-
-
-def _ports(opening: Opening) -> str:
-    if opening.protocol == "all":
-        return "meta l4proto { tcp, udp }"
-    if (opening.first, opening.last) == (0, 65535):
-        return f"meta l4proto {opening.protocol}"
-    if opening.first == opening.last:
-        return f"{opening.protocol} dport {opening.first}"
-    return f"{opening.protocol} dport {opening.first}-{opening.last}"
 
 
 def _on_loopback(cidr: str) -> str | None:
@@ -271,14 +252,15 @@ def program() -> str | None:
     return shutil.which("nft", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
 
 
-def _bridges_can_filter(table: str) -> bool:
+def _bridges_can_filter(name: str) -> bool:
     """Ask the kernel, for small ones leave it out."""
-    chain = _chain("probe", "filter hook forward priority 0", ["tcp flags syn drop"])
-    result = _run_nft("--check", script=_table("bridge", table, chain))
+    probe = Opening("all", 0, 65535, "192.0.2.0/24")
+    rules = Rules(guards=frozenset({Guard("192.0.2.1", (probe,), (probe,))}))
+    result = _run_nft("--check", script=render_bridges(name, rules))
     if result.returncode:
         print(
             "local AWS: this kernel cannot filter on bridges, so security groups are not in force "
-            "between hosts of one network",
+            f"between members of one network: {result.stderr.strip()}",
             file=sys.stderr,
             flush=True,
         )

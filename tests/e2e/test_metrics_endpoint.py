@@ -176,7 +176,7 @@ def database(deployment: Deployment) -> Iterator[Any]:
         SecretId=f"{NAME}/mlflow-database"
     )["SecretString"]
     connection = psycopg2.connect(
-        host=instance["Endpoint"]["Address"],
+        host=deployment.aws.door(instance["Endpoint"]["Address"]),
         port=instance["Endpoint"]["Port"],
         dbname="mlflow",
         user="mlflow",

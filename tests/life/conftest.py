@@ -99,7 +99,7 @@ class Hand:
         secrets = self.aws.client("secretsmanager")
         for user, secret in [("mlflow_master", "database-master"), ("mlflow", "mlflow-database")]:
             connection = psycopg2.connect(
-                host=self.database["Endpoint"]["Address"],
+                host=self.aws.door(self.database["Endpoint"]["Address"]),
                 port=self.database["Endpoint"]["Port"],
                 dbname="mlflow",
                 user=user,

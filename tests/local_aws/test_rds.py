@@ -53,7 +53,7 @@ class Database:
     ) -> Any:
         endpoint = self.describe()["Endpoint"]
         return psycopg2.connect(
-            host=endpoint["Address"],
+            host=self.aws.door(endpoint["Address"], endpoint["Port"]),
             port=endpoint["Port"],
             user=user,
             password=password,

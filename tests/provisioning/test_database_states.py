@@ -110,7 +110,10 @@ def reached(aws: LocalAws, mode: str) -> str:
     """Say why a connection of that mode fails."""
     with pytest.raises(psycopg2.OperationalError) as refusal:
         psycopg2.connect(
-            host=available(aws)["Endpoint"]["Address"], user="x", password="x", sslmode=mode
+            host=aws.door(available(aws)["Endpoint"]["Address"]),
+            user="x",
+            password="x",
+            sslmode=mode,
         )
     return str(refusal.value)
 

@@ -149,7 +149,7 @@ class Site:
         """A cursor of MLflow's own role."""
         (instance,) = self.instances()
         connection = psycopg2.connect(
-            host=instance["Endpoint"]["Address"],
+            host=self.aws.door(instance["Endpoint"]["Address"]),
             user="mlflow",
             password=self.secret("mlflow-database"),
             dbname="mlflow",
