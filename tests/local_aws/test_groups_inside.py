@@ -17,6 +17,7 @@ from local_aws.machine.podman import Podman
 from local_aws.settings import Settings
 from tests.local_aws.conftest import archive, create_function_role, wait_for_function
 from tests.local_aws.ec2_hosts import IMAGE, wait_until
+from tests.members import Member, find, router
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,37 +64,11 @@ with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as prob
 """
 
 
-@dataclass(frozen=True)
-class Member:
-    """A container with an address in the network."""
-
-    podman: Podman
-    container: str
-    address: str
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in it."""
-        return self.podman.run("exec", self.container, *command, check=False)
-
-    def reaches(self, address: str, port: int, seconds: float = 5) -> bool:
-        """Tell whether a TCP connection opens."""
-        script = f"exec 3<>/dev/tcp/{address}/{port}"
-        return self.run("timeout", str(seconds), "bash", "-c", script).returncode == 0
-
-    def gets_nothing(self, address: str, port: int) -> bool:
-        """Tell whether a TCP connection is not even refused."""
-        script = f"exec 3<>/dev/tcp/{address}/{port}"
-        return self.run("timeout", "1", "bash", "-c", script).returncode == 124
-
-    def serve(self, port: int) -> None:
-        """Answer HTTP on a port."""
-        server = ("python3", "-m", "http.server", str(port))
-        self.podman.run("exec", "--detach", "--workdir=/tmp", self.container, *server)
-        wait_until(lambda: self.reaches("127.0.0.1", port))
-
-    def python(self, script: str, *arguments: str) -> str:
-        """Run a script; return what it prints."""
-        return self.run("python3", "-c", script, *arguments).stdout.strip()
+def serve(member: Member, port: int) -> None:
+    """Let a member answer HTTP on a port."""
+    server = ("python3", "-m", "http.server", str(port))
+    member.podman.run("exec", "--detach", "--workdir=/tmp", member.container, *server)
+    wait_until(lambda: member.reaches("127.0.0.1", port))
 
 
 @dataclass(frozen=True)
@@ -223,22 +198,12 @@ def cast(aws: LocalAws, podman: Podman) -> Iterator[Cast]:
     wait_until(running)
     wait_until(lambda: database()["DBInstanceStatus"] == "available")
 
-    def member(prefix: str) -> Member:
-        [name] = [
-            name
-            for name in podman.run("ps", "--format={{.Names}}").stdout.split()
-            if name.startswith(prefix)
-        ]
-        address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-        found = podman.run("container", "inspect", f"--format={address}", name).stdout.strip()
-        return Member(podman, name, found)
-
     yield Cast(
         aws,
         vpc,
         subnets,
         groups,
-        *(member(prefix) for prefix in (*ids, "rds-inside-", "lambda-inside-")),
+        *(find(podman, prefix) for prefix in (*ids, "rds-inside-", "lambda-inside-")),
     )
     functions.delete_function(FunctionName="inside")
     ec2.terminate_instances(InstanceIds=ids)
@@ -270,8 +235,8 @@ def test_function_reaches_the_database_only_by_its_rule(cast: Cast) -> None:
 
 
 def test_database_reaches_nobody_without_a_rule(cast: Cast) -> None:
-    cast.host.serve(WEB)
-    cast.function.serve(WEB)
+    serve(cast.host, WEB)
+    serve(cast.function, WEB)
     assert cast.database.gets_nothing(cast.host.address, WEB)
     assert cast.database.gets_nothing(cast.function.address, WEB)
     with cast.opened("host", cast.from_group("database", WEB)):
@@ -281,8 +246,8 @@ def test_database_reaches_nobody_without_a_rule(cast: Cast) -> None:
 
 
 def test_host_and_function_reach_each_other_only_by_rules(cast: Cast) -> None:
-    cast.host.serve(OTHER)
-    cast.function.serve(OTHER)
+    serve(cast.host, OTHER)
+    serve(cast.function, OTHER)
     assert cast.function.gets_nothing(cast.host.address, OTHER)
     assert cast.host.gets_nothing(cast.function.address, OTHER)
     with cast.opened("host", cast.from_group("function", OTHER)):
@@ -465,7 +430,7 @@ def test_outgoing_rules_are_in_force_to_the_outside(cast: Cast, outside: Member)
 
 
 def test_outgoing_rules_are_in_force_to_this_machine(cast: Cast) -> None:
-    gateway = "10.219.0.1"
+    gateway = router(CIDR)
     with socket.create_server((gateway, 0)) as server:
         port = server.getsockname()[1]
         assert cast.host.reaches(gateway, port)
