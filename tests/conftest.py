@@ -312,6 +312,7 @@ def started(aws: LocalAws) -> Iterator[LocalAws]:
     """Start local AWS for the time of a fixture, and see that it goes without a trace."""
     start = aws.command("start")
     assert start.returncode == 0, start.stdout + start.stderr
+    _doors.difference_update({door for door in _doors if door[0] == aws.directory})
     try:
         if "deployment" in aws.variables:
             aws.allow_deployment(aws.variables["deployment"])

@@ -194,21 +194,6 @@ def test_groups_are_in_force_between_hosts(lab: Lab, front: Host, back: Host) ->
         fetch(back.public, WEB)
 
 
-def test_outgoing_rules_are_in_force_between_hosts(lab: Lab, front: Host, back: Host) -> None:
-    lab.open("back", OTHER, CIDR)
-    back.serve(OTHER)
-    # The rule that AWS gives each new group; the test takes it away.
-    everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
-    assert reaches(front, back.private, OTHER)
-    lab.ec2.revoke_security_group_egress(GroupId=lab.groups["front"], IpPermissions=everything)
-    try:
-        assert not reaches(front, back.private, OTHER)
-    finally:
-        lab.ec2.authorize_security_group_egress(
-            GroupId=lab.groups["front"], IpPermissions=everything
-        )
-
-
 def test_metadata_wants_a_token_and_tells_who_the_host_is(front: Host) -> None:
     status = "curl -s -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/"
     assert front.run(status) == "401"
