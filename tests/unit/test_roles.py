@@ -83,7 +83,10 @@ def test_choices_are_those_of_the_module() -> None:
                     if not module.startswith("amazon.aws.") or not isinstance(arguments, dict):
                         continue
                     for parameter, value in arguments.items():
-                        variable = re.fullmatch(r"\{\{ (\w+) \}\}", str(value))
+                        # Given always, or under a condition.
+                        variable = re.fullmatch(
+                            r"\{\{ (?:\w+ \| ternary\(omit, )?(\w+)\)? \}\}", str(value)
+                        )
                         if variable and variable[1] in offered:
                             key = f"{module}.{parameter}={variable[1]}"
                             compared[key] = offered[variable[1]], _choices(module, parameter)
