@@ -84,6 +84,18 @@ def test_destroy_without_confirmation_deletes_nothing(aws: LocalAws) -> None:
 
 
 def test_destroy_leaves_nothing(aws: LocalAws) -> None:
+    # Two groups that name each other, which can be deleted in no order.
+    ec2 = aws.client("ec2")
+    ours = [{"Name": "tag:Deployment", "Values": ["prov"]}]
+    found = ec2.describe_security_groups(Filters=ours)["SecurityGroups"]
+    groups = {group["GroupName"]: group["GroupId"] for group in found}
+    pairs = [{"GroupId": groups["prov-database"]}]
+    ec2.authorize_security_group_ingress(
+        GroupId=groups["prov-host"],
+        IpPermissions=[
+            {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "UserIdGroupPairs": pairs}
+        ],
+    )
     play = aws.play("playbooks/destroy.yml", "-e", "confirm=prov", "-e", "purge=true")
 
     assert play.returncode == 0, play.output
