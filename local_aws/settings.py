@@ -36,6 +36,9 @@ class Settings:
         (``LOCAL_AWS_RDS_MODIFY_SECONDS``).
     ec2_seconds
         Least time in seconds from a launch or a start to ``running`` (``LOCAL_AWS_EC2_SECONDS``).
+    ec2_init_seconds
+        Time in seconds for which a new host runs cloud-init and holds apt's locks, and holds them
+        again afterwards (``LOCAL_AWS_EC2_INIT_SECONDS``).
     stale_seconds
         Time in seconds after which eventually consistent reads show a change
         (``LOCAL_AWS_STALE_SECONDS``).
@@ -56,6 +59,7 @@ class Settings:
     rds_seconds: float = 0.0
     rds_modify_seconds: float = 0.5
     ec2_seconds: float = 0.0
+    ec2_init_seconds: float = 2.0
     lambda_seconds: float = 1.0
     lambda_idle_seconds: float = 0.0
     lambda_interface_seconds: float = 2.0
@@ -83,6 +87,7 @@ class Settings:
             rds_seconds=_seconds("LOCAL_AWS_RDS_SECONDS"),
             rds_modify_seconds=_seconds("LOCAL_AWS_RDS_MODIFY_SECONDS", "0.5"),
             ec2_seconds=_seconds("LOCAL_AWS_EC2_SECONDS"),
+            ec2_init_seconds=_seconds("LOCAL_AWS_EC2_INIT_SECONDS", "2"),
             lambda_seconds=_seconds("LOCAL_AWS_LAMBDA_SECONDS", "1"),
             lambda_idle_seconds=_seconds("LOCAL_AWS_LAMBDA_IDLE_SECONDS"),
             lambda_interface_seconds=_seconds("LOCAL_AWS_LAMBDA_INTERFACE_SECONDS", "2"),

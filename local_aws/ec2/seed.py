@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local_aws.ec2 import first_boot
 from local_aws.machine import trust
 from local_aws.machine.trust import File
 
@@ -64,6 +65,7 @@ def files(settings: Settings, identity: Identity) -> dict[str, File]:
         | trust.apt_files()
         | trust.python_files()
         | _cloud_init(identity)
+        | first_boot.files(settings.ec2_init_seconds)
         | _units(settings)
         | _environment(settings)
     )

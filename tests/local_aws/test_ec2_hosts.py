@@ -33,6 +33,9 @@ ROLE, PROFILE = "lah-role", "lah-profile"
 USER_DATA = "#!/bin/sh\nprintenv AWS_ENDPOINT_URL > /root/said\nid -un >> /root/said\n"
 CLIENT = "127.0.0.1/32"
 SSH, WEB, OTHER = 22, 8000, 8001
+# dpkg takes the locks without waiting; apt-get waits for them.
+TAKE = "sudo dpkg --configure -a"
+FREE = "sudo apt-get -qq -o DPkg::Lock::Timeout=30 autoremove"
 BOTO3 = ("boto3", "dateutil", "jmespath", "s3transfer", "six.py", "urllib3")
 
 
@@ -435,6 +438,31 @@ def test_rule_can_be_opened_twice_for_two_ranges(lab: Lab, front: Host) -> None:
     )
     with pytest.raises(ConnectionRefusedError):
         fetch(front.public, WEB, source="127.0.0.9")
+
+
+def test_new_host_takes_logins_while_cloud_init_runs_and_apt_is_locked(lab: Lab) -> None:
+    host = lab.launch("front").wait("running")
+    locked = f"until ! {TAKE} 2>&1; do sleep 0.1; done; systemctl is-active cloud-final"
+    said = host.run(locked, check=False)
+    assert "frontend lock was locked" in said
+    assert said.endswith("activating")
+
+    # Whoever waits for cloud-init alone meets daily updates.
+    host.run("cloud-init status --wait")
+    said = host.run(locked, check=False)
+    assert "frontend lock was locked" in said
+    assert said.endswith("active")
+    host.run(f"{FREE} && {TAKE}")
+
+
+@pytest.mark.slow
+def test_second_boot_holds_no_lock(lab: Lab, back: Host) -> None:
+    back.run("cloud-init status --wait; sudo touch /run/lost")
+    lab.ec2.reboot_instances(InstanceIds=[back.id])
+    wait_until(lambda: back.run("test -e /run/lost || echo booted", check=False) == "booted")
+    back.run("cloud-init status --wait")
+    assert back.run("systemctl is-active local-aws-apt-daily", check=False) == "inactive"
+    back.run(TAKE)
 
 
 @pytest.mark.slow

@@ -27,10 +27,12 @@ def test_variables_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("LOCAL_AWS_PORT", "6000")
     monkeypatch.setenv("LOCAL_AWS_RDS_SECONDS", "1.5")
     monkeypatch.setenv("LOCAL_AWS_EC2_SECONDS", "2")
+    monkeypatch.setenv("LOCAL_AWS_EC2_INIT_SECONDS", "30")
     monkeypatch.setenv("LOCAL_AWS_ACCOUNT", "lab, organisation")
     settings = Settings.from_environment()
     assert (settings.data_dir, settings.port) == (tmp_path, 6000)
     assert (settings.rds_seconds, settings.ec2_seconds) == (1.5, 2.0)
+    assert settings.ec2_init_seconds == 30.0
     assert settings.account_kinds == ("lab", "organisation")
 
 
@@ -44,6 +46,7 @@ def test_variables_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("LOCAL_AWS_RDS_SECONDS", "nan"),
         ("LOCAL_AWS_RDS_SECONDS", "soon"),
         ("LOCAL_AWS_EC2_SECONDS", "-1"),
+        ("LOCAL_AWS_EC2_INIT_SECONDS", "soon"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_named(

@@ -9,13 +9,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from ansible_collections.amazon.aws.plugins.modules import cloudwatchlogs_log_group
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
+APT_MODULES = {"ansible.builtin.apt", "ansible.legacy.apt", "apt"}
+APT_LOCK_SECONDS = 600
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
@@ -117,3 +123,49 @@ def _choices(module: str, parameter: str) -> list[str] | None:
 
 def test_documentation_of_variables_is_up_to_date() -> None:
     subprocess.run([sys.executable, ROOT / "scripts/document_variables.py", "--check"], check=True)
+
+
+def apt_tasks() -> dict[str, dict[str, object]]:
+    """Return what the tasks that call apt's module give it, by file and name."""
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml")]
+    files += [*ROOT.glob("playbooks/*.yml"), *ROOT.glob("playbooks/tasks/*.yml")]
+    return {
+        f"{file.relative_to(ROOT)}: {task.get('name')}": task[module]
+        for file in files
+        for task in _tasks(yaml.safe_load(file.read_text()))
+        for module in APT_MODULES & task.keys()
+    }
+
+
+def _tasks(tree: object) -> Iterator[dict[str, Any]]:
+    """Yield each mapping of a file: plays, blocks, tasks and what is in them."""
+    if isinstance(tree, dict):
+        yield tree
+    for child in (
+        tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    ):
+        yield from _tasks(child)
+
+
+def test_apt_tasks_wait_as_long_as_unattended_upgrades_take() -> None:
+    impatient = {
+        where
+        for where, options in apt_tasks().items()
+        if not isinstance(options, dict)
+        or int(str(options.get("lock_timeout", 0))) < APT_LOCK_SECONDS
+    }
+
+    assert apt_tasks()
+    assert impatient == set()
+
+
+def test_packages_are_installed_by_the_module_that_waits_for_the_lock() -> None:
+    # Neither `package` nor a command waits for apt's lock as long as its module can.
+    others = re.compile(
+        r"\b(?:ansible\.builtin\.)?(?:package|dpkg_selections|apt_repository|deb822_repository):"
+        r"|\bapt(?:-get)? (?:install|update|upgrade)|\bdpkg (?:-i|--install)"
+    )
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml")]
+    files += [*ROOT.glob("playbooks/**/*.yml")]
+
+    assert [file for file in files if others.search(file.read_text())] == []
