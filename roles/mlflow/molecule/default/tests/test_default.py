@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from tests.molecule.client import Answer, Client
 from tests.molecule.fixtures import API, SEARCH, answers, psql, wait_for
 from tests.molecule.memory import memory_growth, processes
 from tests.molecule.transfer import MIB, receive, send
+from tests.ssh_audit import findings
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -174,6 +177,21 @@ def test_only_modern_tls_is_spoken(host: Host, address: str) -> None:
     for cipher in ciphers:
         # Forward secrecy and authenticated encryption, nothing else.
         assert re.fullmatch(r"(TLS_AES|TLS_CHACHA20|ECDHE-\w+-(AES\d+-GCM|CHACHA20)).*", cipher)
+
+
+def test_ssh_offers_keys_and_strong_algorithms_only(address: str) -> None:
+    command = ["ssh", "-F", "none", "-o", "PreferredAuthentications=none"]
+    options = ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={os.devnull}"]
+    for user in ("admin", "root"):
+        done = subprocess.run(
+            [*command, *options, f"{user}@{address}", "true"],
+            check=False,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+        assert done.stderr.strip().endswith("Permission denied (publickey).")
+    assert findings(address) == {}
 
 
 def test_proxy_speaks_http_2(host: Host, address: str) -> None:
