@@ -22,11 +22,14 @@ COMPLETION = {
     ],
     "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
 }
+REDIRECTS = {"/301", "/302", "/303", "/307", "/308"}
 
 
 @dataclass
 class Listener:
     """An HTTP server that keeps what it is sent, and answers as OpenAI does.
+
+    The paths `/301` to `/308` redirect to `/elsewhere` by that status.
 
     Attributes
     ----------
@@ -44,12 +47,18 @@ def listening() -> Iterator[Listener]:
     heard = Listener("")
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_POST()
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             heard.requests.append((self.path, headers, body))
             answer = json.dumps(COMPLETION).encode()
-            self.send_response(200)
+            status = int(self.path[1:]) if self.path in REDIRECTS else 200
+            self.send_response(status)
+            if status != 200:
+                self.send_header("Location", "/elsewhere")
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()

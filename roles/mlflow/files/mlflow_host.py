@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
+import mlflow_fence
 import mlflow_keys
 
 if TYPE_CHECKING:
@@ -303,6 +304,7 @@ def create_app() -> Any:
     handlers = importlib.import_module("mlflow.server.handlers")
     uri = setting("MLFLOW_BACKEND_STORE_URI")
     handlers.initialize_backend_stores(uri, uri, setting("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
+    importlib.import_module("mlflow_destinations").limit()
     application = auth.create_app()
     answers = importlib.import_module("mlflow_json").write_fast(handlers, auth)
     tracking = importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
@@ -341,6 +343,19 @@ def refuse_foreign_schema() -> None:
         sys.exit(EX_CONFIG)
 
 
+def refuse_untested_release() -> None:
+    """Stop if a patch that closes a hole was not made for this MLflow."""
+    for fence in mlflow_fence.REQUIRED:
+        if found := mlflow_fence.installed_breaches(fence):
+            logger.error(
+                "Patch %s is required and does not fit: %s. Install a release that it was tested"
+                " with, or test it with this one and name it in mlflow_fence.py",
+                fence.patch,
+                "; ".join(found),
+            )
+            sys.exit(EX_CONFIG)
+
+
 def clear_temporary_files() -> None:
     """Remove what a killed server left: parts of artifacts that may be large."""
     folder = os.environ.get("CACHE_DIRECTORY")
@@ -368,6 +383,7 @@ def serve_metrics(port: int) -> None:
 def serve(workers: int, metrics_port: int) -> None:
     """Serve MLflow on loopback until SIGTERM; requests in flight end first."""
     configure_logging()
+    refuse_untested_release()
     refuse_foreign_schema()
     clear_temporary_files()
     if metrics_port:

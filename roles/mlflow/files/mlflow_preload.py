@@ -14,6 +14,7 @@ MODULES = (
     "mlflow_access",
     "mlflow_artifacts",
     "mlflow_bridge",
+    "mlflow_destinations",
     "mlflow_downloads",
     "mlflow_http",
     "mlflow_json",

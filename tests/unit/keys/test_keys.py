@@ -219,7 +219,7 @@ def test_secrets_are_read_after_a_restart_and_a_rotation(
             version=version,
             mlflow_workers=1,
             # Webhooks and providers of the tests are on loopback.
-            mlflow_features=["ai_gateway", "private_destinations"],
+            mlflow_allowed_destinations=["127.0.0.1/32"],
             **variables,
         )
 

@@ -1,0 +1,196 @@
+"""Which addresses the server connects to in a user's name, and which locations hold artifacts."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import mlflow_destinations
+import mlflow_fence
+import pytest
+import requests
+from mlflow_destinations import ForbiddenDestinationError, Policy, check_location, guarded_session
+
+from tests.listener import REDIRECTS, listening
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.listener import Listener
+
+PUBLIC = ["1.1.1.1", "93.184.216.34", "2606:4700:4700::1111", "64:ff9b::101:101"]
+FORBIDDEN = [
+    *("127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "255.255.255.255"),  # noqa: S104  an address of the tests
+    *("10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "100.127.255.255"),
+    *("169.254.169.254", "169.254.169.253", "169.254.170.2", "192.0.0.192", "168.63.129.16"),
+    *("224.0.0.1", "239.255.255.250", "240.0.0.1", "198.18.0.1", "192.0.2.1", "203.0.113.1"),
+    *("::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "fec0::1"),
+    *("ff02::1", "ff0e::1", "2001:db8::1", "::ffff:169.254.169.254", "::ffff:1.1.1.1"),
+    *("::127.0.0.1", "::1.1.1.1", "2002:7f00:1::", "2002:101:101::", "2001:0:101:101::"),
+    *("64:ff9b::a9fe:a9fe", "64:ff9b::7f00:1", "64:ff9b:1::a00:1"),
+]
+LOOPBACK = Policy((ipaddress.ip_network("127.0.0.1/32"),))
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    with listening() as heard:
+        yield heard
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_policy_public_address_is_allowed(address: str) -> None:
+    assert Policy().allows(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("address", FORBIDDEN)
+def test_policy_other_address_is_allowed_only_when_listed(address: str) -> None:
+    parsed = ipaddress.ip_address(address)
+
+    assert not Policy().allows(parsed)
+    assert not Policy((ipaddress.ip_network("10.200.0.0/16"),)).allows(parsed)
+    network = ipaddress.ip_network(address.partition("%")[0])
+    if "%" not in address:
+        assert Policy((network,)).allows(parsed)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "2130706433", "0x7f.1", "0177.0.0.1", "127.1", "[::]"]
+)
+def test_policy_other_spelling_of_loopback_is_refused(host: str) -> None:
+    with pytest.raises(ForbiddenDestinationError):
+        Policy().check(host.strip("[]"), 443, listed_only=False)
+
+
+def test_policy_name_with_one_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve(monkeypatch, ["1.1.1.1", "10.0.0.1"])
+
+    with pytest.raises(ForbiddenDestinationError, match=r"10\.0\.0\.1 is not a public address"):
+        Policy().check("example.org", 443, listed_only=False)
+
+
+def resolve(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
+    """Let each question about a name get the next of the answers, the last for ever."""
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, port: int | None, *_: Any, **__: Any) -> list[Any]:
+        addresses = answers[min(len(asked), len(answers) - 1)]
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port or 0)) for one in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+def test_session_connects_to_the_address_that_was_checked(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener
+) -> None:
+    """A name that is rebound after the check must not matter: it is resolved once."""
+    resolve(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
+    port = listener.url.rpartition(":")[2]
+    connected: list[str] = []
+    connect = mlflow_destinations.connect
+
+    def spy(target: mlflow_destinations.Target, settings: Any) -> socket.socket:
+        connected.append(target[1][0])
+        return connect(target, settings)
+
+    monkeypatch.setattr(mlflow_destinations, "connect", spy)
+    answer = guarded_session(requests.Session(), LOOPBACK).post(f"http://name.test:{port}/hook")
+
+    assert answer.status_code == 200
+    assert connected == ["127.0.0.1"]
+    assert listener.requests[-1][1]["host"] == f"name.test:{port}"
+
+
+def test_session_name_that_was_rebound_is_refused_before_it_is_called(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener
+) -> None:
+    resolve(monkeypatch, ["127.0.0.1"])
+    before = len(listener.requests)
+
+    with pytest.raises(ForbiddenDestinationError):
+        guarded_session(requests.Session(), Policy()).post(
+            listener.url.replace("127.0.0.1", "name.test")
+        )
+    assert len(listener.requests) == before
+
+
+@pytest.mark.parametrize("path", sorted(REDIRECTS))
+def test_session_redirect_is_refused(listener: Listener, path: str) -> None:
+    with pytest.raises(ForbiddenDestinationError, match="redirect"):
+        guarded_session(requests.Session(), LOOPBACK).post(f"{listener.url}{path}", data=b"x")
+    assert listener.requests[-1][0] == path
+
+
+def test_session_proxy_of_the_environment_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, listener: Listener
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+
+    assert guarded_session(requests.Session(), LOOPBACK).post(listener.url).ok
+
+
+def test_session_plain_http_needs_a_listed_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve(monkeypatch, ["1.1.1.1"])
+
+    with pytest.raises(ForbiddenDestinationError, match="not a valid destination for plain HTTP"):
+        guarded_session(requests.Session(), LOOPBACK).post("http://example.org/")
+
+
+@pytest.mark.parametrize("location", ["mlflow-artifacts:/x", "s3://bucket/x", "mlflow-artifacts:/"])
+def test_location_of_this_server_or_a_bucket_is_allowed(location: str) -> None:
+    check_location(location, "artifact_location", ValueError)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        *("/etc", "etc", "file:/etc", "file:///etc", "FILE:///etc", "../etc", "local:/etc"),
+        *("http://169.254.169.254/", "https://x.test/", "ftp://x.test/", "wasbs://a@x.test/b"),
+        *("dbfs:/x", "gs://x/y", "models:/x/1", "runs:/x", "hdfs://x.test/y", "C:\\x", ""),
+        *("mlflow-artifacts:/../x", "mlflow-artifacts:/x/%2e%2e/y", "s3://bucket/x/..", " /etc"),
+        *("mlflow-artifacts:/x/%252e%252e/y", "mlflow-artifacts:/x\\..\\y", "s3://b/x\ny"),
+        *("mlflow-artifacts:x", "s3://b/%00"),
+    ],
+)
+def test_location_elsewhere_is_refused(location: str) -> None:
+    with pytest.raises(ValueError, match="artifact_location"):
+        check_location(location, "artifact_location", ValueError)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of what the fence looks at in MLflow."""
+    root = Path(mlflow.__file__).parents[1]
+    for name in mlflow_fence.DESTINATIONS.functions[mlflow.__version__]:
+        file = name.partition(":")[0]
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / file, tmp_path / file)
+    return tmp_path
+
+
+def test_fence_release_that_was_tested_holds(copied: Path) -> None:
+    assert mlflow_fence.DESTINATIONS.breaches(mlflow.__version__, copied) == []
+
+
+def test_fence_other_release_is_refused(copied: Path) -> None:
+    [breach] = mlflow_fence.DESTINATIONS.breaches("3.18.0", copied)
+
+    assert breach.startswith("MLflow 3.18.0 is not one of the releases it was tested with")
+
+
+@pytest.mark.parametrize("name", sorted(mlflow_fence.DESTINATIONS.functions[mlflow.__version__]))
+def test_fence_renamed_function_is_refused(copied: Path, name: str) -> None:
+    file, _, path = name.partition(":")
+    function = path.rpartition(".")[2]
+    source = (copied / file).read_text()
+    (copied / file).write_text(source.replace(f"def {function}(", "def renamed("))
+
+    breaches = mlflow_fence.DESTINATIONS.breaches(mlflow.__version__, copied)
+
+    assert [breach.split()[0] for breach in breaches] == [name]
