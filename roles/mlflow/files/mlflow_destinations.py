@@ -59,6 +59,7 @@ NOT_PUBLIC = tuple(
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # The server's own artifacts, and buckets: what the host's role allows decides about those.
 LOCATION_SCHEMES = {"mlflow-artifacts", "s3"}
+TRACE_ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9_.:-]{0,49}")
 UPWARDS = re.compile(r"(^|[/\\])\.\.([/\\?#;]|$)")
 
 
@@ -261,6 +262,7 @@ def limit(policy: Policy | None = None) -> None:
     invalid = importlib.import_module("mlflow.exceptions").MlflowException.invalid_parameter_value
     _limit_webhooks(chosen, invalid)
     _limit_locations(invalid)
+    _limit_traces(invalid)
     if find_spec("mlflow.gateway.ssrf"):
         _limit_gateway(chosen, invalid)
 
@@ -295,6 +297,22 @@ def _limit_locations(invalid: Callable[[str], Exception]) -> None:
         return checked
 
     handlers["_validate_storage_location_uri"] = validate_storage_location_uri
+
+
+def _limit_traces(invalid: Callable[[str], Exception]) -> None:
+    # The id is a folder of the trace's artifacts.
+    store = _names_of("mlflow.store.tracking.sqlalchemy_store")["SqlAlchemyStore"]
+    start = store.start_trace
+
+    def start_trace(self: Any, trace_info: Any) -> Any:
+        if not TRACE_ID.fullmatch(trace_info.trace_id):
+            raise invalid(
+                f"trace_id: {trace_info.trace_id!r} is not a valid id: write up to 50 letters,"
+                " digits and the characters _ . : -, without a dot at its start."
+            )
+        return start(self, trace_info)
+
+    store.start_trace = start_trace
 
 
 def _limit_gateway(policy: Policy, invalid: Callable[[str], Exception]) -> None:

@@ -75,6 +75,7 @@ _WEBHOOKS = {
     "mlflow/webhooks/delivery.py:_create_webhook_session": (),
     "mlflow/webhooks/delivery.py:_send_webhook_request": ("webhook", "payload", "event", "session"),
     "mlflow/server/handlers.py:_validate_storage_location_uri": ("value", "field_name"),
+    "mlflow/store/tracking/sqlalchemy_store.py:SqlAlchemyStore.start_trace": ("self", "trace_info"),
 }
 DESTINATIONS = Fence(
     "destinations",

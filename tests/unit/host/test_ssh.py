@@ -226,6 +226,7 @@ def test_auditor_has_no_finding_that_is_not_explained(hardened: SshHost) -> None
     assert findings("127.0.0.1", hardened.port) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
