@@ -63,6 +63,18 @@ def test_variables_of_wrong_name_or_type_are_named_together(aws: LocalAws) -> No
     assert play.recap["changed"] == 0
 
 
+def test_preflight_new_deployment_of_an_old_release_is_refused(aws: LocalAws) -> None:
+    play = aws.play("playbooks/preflight.yml", "-e", "mlflow_version=3.14.0")
+    allowed = aws.play(
+        "playbooks/preflight.yml", "-e", "mlflow_version=3.14.0", "-e", "mlflow_allow_old=true"
+    )
+
+    assert play.returncode != 0
+    assert "mlflow_version: 3.14.0 is not a valid version for a new deployment" in play.output
+    assert play.recap["changed"] == 0
+    assert allowed.returncode == 0, allowed.output
+
+
 def test_version_that_the_region_lacks(aws: LocalAws) -> None:
     play = aws.play("site.yml", "-e", "aws_rds_engine_version=99")
 

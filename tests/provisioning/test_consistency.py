@@ -95,9 +95,9 @@ def test_secrets_that_aws_does_not_list_yet_are_deleted(unlisted: LocalAws) -> N
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("site.yml", "-e", f"mlflow_version={OLD}"),
+        ("site.yml", "-e", f"mlflow_version={OLD}", "-e", "mlflow_allow_old=true"),
         # At once, while the last changes are not visible.
-        ("site.yml", "--diff", "-e", f"mlflow_version={OLD}"),
+        ("site.yml", "--diff", "-e", f"mlflow_version={OLD}", "-e", "mlflow_allow_old=true"),
         ("playbooks/pause.yml", "-e", f"mlflow_version={OLD}"),
         ("playbooks/resume.yml", "-e", f"mlflow_version={OLD}"),
         ("playbooks/upgrade.yml", "-e", f"mlflow_version={NEW}"),
