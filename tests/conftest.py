@@ -304,7 +304,7 @@ class LocalAws:
             api["Name"] for api in apis if api.get("Tags", {}).get("Deployment") == deployment
         ]
         # A neighbour's deployment has a name that begins with ours.
-        named = re.compile(rf"(^|/){re.escape(deployment)}[-/](?!next[-/])")
+        named = re.compile(rf"(^|[/:]){re.escape(deployment)}[-/](?!next[-/])")
         return found + [name for names in listings for name in names if named.search(name)]
 
 

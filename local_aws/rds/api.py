@@ -11,6 +11,7 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
 - engine versions exist or do not (moto takes any), and DescribeDBEngineVersions lists them;
 - snapshots hold the data (moto: nothing), and an instance restored from one has them, with the
   settings that RDS gives it (moto: most of the source's);
+- an instance with backups has an automated snapshot, see `local_aws.rds.backups`;
 - a renamed instance leaves its endpoint to whoever has the name next;
 - every instance has a resource id of its own (moto: all the same);
 - an instance is changed, renamed, stopped, rebooted or backed up while it is ``available``, and
@@ -50,7 +51,7 @@ from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from local_aws.patching import replace
-from local_aws.rds import parameters
+from local_aws.rds import backups, parameters
 from local_aws.rds.instances import Instances
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def _patch_creation(instances: Instances) -> None:
         _set_gp3_defaults(instance)
         try:
             instances.create(instance, wanted["master_user_password"], _SEED.get())
+            instances.back_up(self, instance)
         except BaseException:
             # Otherwise an entry without a server would stand in the way of the next attempt.
             self.databases.pop(instance.db_instance_identifier)
@@ -165,6 +167,7 @@ def _patch_modification(instances: Instances) -> None:
         if name:
             _check_renaming(self, name, immediate=bool(db_kwargs.get("apply_immediately")))
         former, former_class = instance.db_instance_identifier, instance.db_instance_class
+        former_days = instance.backup_retention_period
         modify(self, db_instance_identifier, db_kwargs)
         _set_gp3_defaults(instance)
         if password is not None:
@@ -175,6 +178,7 @@ def _patch_modification(instances: Instances) -> None:
             instances.rename(instance, former)
         else:
             instances.modify(instance, restart=instance.db_instance_class != former_class)
+        _change_backups(self, instances, instance, former_days)
         return instance
 
     replace(RDSBackend, "modify_db_instance", modify_db_instance)
@@ -215,13 +219,17 @@ def _patch_deletion(instances: Instances) -> None:
             db_instance_identifier,
             final_db_snapshot_identifier=final_db_snapshot_identifier,
             skip_final_snapshot=skip_final_snapshot,
-            **kwargs,
+            **{**kwargs, "delete_automated_backups": False},
         )
         # Listed until it is really gone, as on RDS.
         self.databases[instance.db_instance_identifier] = instance
-        instances.delete(
-            instance, lambda: _discard(self.databases, instance.db_instance_identifier)
-        )
+
+        def forget() -> None:
+            if kwargs.get("delete_automated_backups", True):
+                backups.forget(self, instances, instance)
+            del self.databases[instance.db_instance_identifier]
+
+        instances.delete(instance, forget)
         return instance
 
     replace(RDSBackend, "delete_db_instance", delete_db_instance)
@@ -272,11 +280,8 @@ def _patch_snapshots(instances: Instances) -> None:
 
     def delete_db_snapshot(self: RDSBackend, db_snapshot_identifier: str) -> Any:
         found = self.database_snapshots.get(db_snapshot_identifier)
-        if found is not None and found.status == "creating":
-            raise RDSClientError(
-                "InvalidDBSnapshotState",
-                f"The snapshot {db_snapshot_identifier} is in state creating, not available.",
-            )
+        if found is not None:
+            _check_deletion(found)
         snapshot = delete(self, db_snapshot_identifier)
         instances.forget_snapshot(snapshot)
         return snapshot
@@ -318,7 +323,7 @@ def _patch_snapshots(instances: Instances) -> None:
         replace(RDSBackend, function.__name__, function)
     for name in ("copy_db_snapshot", "restore_db_instance_to_point_in_time"):
         replace(RDSBackend, name, refuse)
-    # moto takes one of each new instance, at once; there is no backup window here.
+    # moto takes one of each new instance, at once; see `local_aws.rds.backups`.
     replace(DBInstance, "save_automated_backup", lambda _instance: None)
 
 
@@ -448,6 +453,25 @@ def _with_default_group(backend: RDSBackend, wanted: dict[str, Any]) -> dict[str
     return {**wanted, "vpc_security_group_ids": [ec2.get_default_security_group(vpc).id]}
 
 
+def _change_backups(
+    backend: RDSBackend, instances: Instances, instance: Any, former_days: int
+) -> None:
+    if not instance.backup_retention_period:
+        backups.forget(backend, instances, instance)
+    elif not former_days:
+        instances.back_up(backend, instance)
+
+
+def _check_deletion(snapshot: Any) -> None:
+    if snapshot.snapshot_type == backups.AUTOMATED:
+        raise RDSClientError("InvalidDBSnapshotState", "automated snapshots cannot be deleted.")
+    if snapshot.status == "creating":
+        raise RDSClientError(
+            "InvalidDBSnapshotState",
+            f"The snapshot {snapshot.db_snapshot_identifier} is in state creating, not available.",
+        )
+
+
 def _check_renaming(backend: RDSBackend, name: str, *, immediate: bool) -> None:
     backend._validate_db_identifier(name)  # noqa: SLF001 - moto's own check of names
     if name in backend.databases:
@@ -458,10 +482,6 @@ def _check_renaming(backend: RDSBackend, name: str, *, immediate: bool) -> None:
             "Local AWS has no maintenance window in which to rename a DB instance: set "
             "ApplyImmediately.",
         )
-
-
-def _discard(entries: Any, name: str) -> None:
-    del entries[name]
 
 
 def _check_engine(wanted: dict[str, Any]) -> None:

@@ -20,12 +20,14 @@ from moto.ec2.models import ec2_backends
 
 from local_aws import certificates
 from local_aws.machine import images, networks
-from local_aws.rds import parameters
+from local_aws.rds import backups, parameters
 from local_aws.rds.postgres import BIN, Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from moto.rds.models import RDSBackend
 
     from local_aws.machine.podman import Podman
     from local_aws.settings import Settings
@@ -41,6 +43,8 @@ class Server:
     in_force: dict[str, str]
     # Names of dynamic parameters whose change waits for the work that is under way.
     applying: list[set[str]] = field(default_factory=list)
+    # Automated snapshots that are to be taken before it is available.
+    backups_due: int = 0
     # One after the other, in the order in which they were asked for.
     jobs: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rds"))
 
@@ -239,9 +243,30 @@ class Instances:
 
         self._do(instance, "backing-up", work, instance.status)
 
+    def back_up(self, backend: RDSBackend, instance: Any) -> None:
+        """Take an automated snapshot, if the instance has such, after what is under way for it."""
+        server = self._servers[instance.dbi_resource_id]
+
+        def run() -> None:
+            server.backups_due -= 1
+            if instance.status not in {"available", "backing-up"}:
+                return
+            instance.status = "backing-up"
+            try:
+                backups.take(backend, instance, self.snapshot_folder, server.postgres)
+            except Exception:  # noqa: BLE001 - a thread has nobody above; the instance is unharmed
+                traceback.print_exc()
+            if instance.status == "backing-up":
+                instance.status = "available"
+
+        if instance.backup_retention_period:
+            server.backups_due += 1
+            server.jobs.submit(run)
+
     def snapshot_folder(self, snapshot: Any) -> Path:
         """Return where the data of a snapshot lie."""
-        name = snapshot.db_snapshot_identifier.replace(":", "_")
+        # The name of an automated snapshot may be the same in another region.
+        name = snapshot.db_snapshot_identifier.replace("rds:", f"rds_{snapshot.region}_")
         return self._settings.rds_dir.with_name("rds-snapshots") / name
 
     def forget_snapshot(self, snapshot: Any) -> None:
@@ -304,6 +329,7 @@ class Instances:
                 instance.status = "failed"
             else:
                 if instance.status == during:
-                    instance.status = after
+                    is_backed_up = after == "available" and server.backups_due
+                    instance.status = "backing-up" if is_backed_up else after
 
         server.jobs.submit(run)

@@ -56,9 +56,9 @@ class Hand:
 
     @property
     def snapshots(self) -> list[dict[str, Any]]:
-        """Snapshots of the database instance."""
+        """Snapshots of the database instance that were asked for."""
         found: list[dict[str, Any]] = self.aws.client("rds").describe_db_snapshots(
-            DBInstanceIdentifier=f"{NAME}-mlflow"
+            DBInstanceIdentifier=f"{NAME}-mlflow", SnapshotType="manual"
         )["DBSnapshots"]
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -499,6 +500,72 @@ def forget(database: Database, *snapshots: str) -> None:
         assert (kept / name / "PG_VERSION").exists()
         database.client.delete_db_snapshot(DBSnapshotIdentifier=name)
         assert not (kept / name).exists()
+
+
+def automated(database: Database, instance: str) -> list[dict[str, Any]]:
+    """Return the automated snapshots of an instance."""
+    found: list[dict[str, Any]] = database.client.describe_db_snapshots(
+        DBInstanceIdentifier=instance, SnapshotType="automated"
+    )["DBSnapshots"]
+    return found
+
+
+def test_available_instance_with_backups_has_an_automated_snapshot(database: Database) -> None:
+    client = database.client
+    [snapshot] = automated(database, Database.name)
+    name = snapshot["DBSnapshotIdentifier"]
+
+    assert re.fullmatch(rf"rds:{Database.name}-\d{{4}}(-\d\d){{4}}", name)
+    assert (snapshot["Status"], snapshot["SnapshotType"]) == ("available", "automated")
+    listed = [one["DBSnapshotIdentifier"] for one in client.describe_db_snapshots()["DBSnapshots"]]
+    assert name in listed
+    with pytest.raises(ClientError, match=r"automated snapshots cannot be deleted\.$") as caught:
+        client.delete_db_snapshot(DBSnapshotIdentifier=name)
+    assert caught.value.response["Error"]["Code"] == "InvalidDBSnapshotState"
+
+
+def test_automated_snapshot_can_be_restored_and_goes_with_its_instance(database: Database) -> None:
+    client = database.client
+    [snapshot] = automated(database, Database.name)
+    tags = [{"Key": "Team", "Value": "a"}]
+
+    restored = restore(
+        database,
+        snapshot["DBSnapshotIdentifier"],
+        "second",
+        Tags=tags,
+        CopyTagsToSnapshot=True,
+    )
+    restored.connect().close()
+    [own] = automated(database, "second")
+    name = own["DBSnapshotIdentifier"]
+    assert own["TagList"] == tags
+    assert client.list_tags_for_resource(ResourceName=own["DBSnapshotArn"])["TagList"] == tags
+    # No days, no backups.
+    for days, count in ((0, 0), (1, 1)):
+        client.modify_db_instance(
+            DBInstanceIdentifier="second", BackupRetentionPeriod=days, ApplyImmediately=True
+        )
+        restored.wait("available")
+        assert len(automated(database, "second")) == count
+    delete(restored, SkipFinalSnapshot=True)
+
+    assert automated(database, "second") == []
+    kept = database.aws.directory / "rds-snapshots"
+    assert not [folder for folder in kept.iterdir() if "second" in folder.name]
+    assert name not in str(client.describe_db_snapshots())
+
+
+def test_automated_snapshot_outlives_its_instance_on_request(
+    database: Database, prerequisites: dict[str, Any]
+) -> None:
+    other = Database(database.aws)
+    other.name = "retained"
+    database.client.create_db_instance(**(prerequisites | {"DBInstanceIdentifier": other.name}))
+    other.wait("available")
+    delete(other, SkipFinalSnapshot=True, DeleteAutomatedBackups=False)
+
+    assert [one["Status"] for one in automated(database, other.name)] == ["available"]
 
 
 def test_snapshot_holds_what_was_committed_while_clients_go_on_writing(database: Database) -> None:

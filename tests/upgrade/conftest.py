@@ -110,10 +110,10 @@ class Site:
         return [one for one in found if names.fullmatch(one["DBInstanceIdentifier"])]
 
     def snapshots(self) -> list[dict[str, Any]]:
-        """The snapshots of the database, the newest first."""
-        found = self.aws.client("rds").describe_db_snapshots(DBInstanceIdentifier=f"{NAME}-mlflow")[
-            "DBSnapshots"
-        ]
+        """The snapshots that were asked for, the newest first."""
+        found = self.aws.client("rds").describe_db_snapshots(
+            DBInstanceIdentifier=f"{NAME}-mlflow", SnapshotType="manual"
+        )["DBSnapshots"]
         return sorted(found, key=lambda one: one["SnapshotCreateTime"], reverse=True)
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:

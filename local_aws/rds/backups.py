@@ -1,0 +1,73 @@
+"""Automated snapshots, which RDS takes and removes by itself.
+
+moto makes an entry at once for each new instance, of whatever retention, and deletes it on
+request. On RDS an instance whose ``BackupRetentionPeriod`` is above 0 is backed up before it is
+available for the first time, and when the period is raised from 0. The snapshot is called
+``rds:<instance>-<time>``, is listed among the others with the instance's tags if
+``CopyTagsToSnapshot`` is on, and can be restored but not deleted. It goes with the instance unless
+``DeleteAutomatedBackups`` is false, and when the period becomes 0.
+
+Here there are no daily ones: one at the beginning is enough for whoever counts, deletes or restores
+snapshots by their tags.
+
+Sources:
+https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithAutomatedBackups.html
+https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
+https://github.com/hashicorp/terraform-provider-aws/issues/13800 (code and words of the refusal)
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from moto.rds.models import DBSnapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from moto.rds.models import RDSBackend
+
+    from local_aws.rds.instances import Instances
+    from local_aws.rds.postgres import Postgres
+
+AUTOMATED = "automated"
+
+
+def take(
+    backend: RDSBackend, instance: Any, folder: Callable[[Any], Path], server: Postgres
+) -> None:
+    """Take an automated snapshot."""
+    now = datetime.now(UTC)
+    # A restored instance may have the name of one that was backed up in the same minute.
+    while (name := f"rds:{instance.db_instance_identifier}-{now:%Y-%m-%d-%H-%M}") in (
+        backend.database_snapshots
+    ):
+        now += timedelta(minutes=1)
+    snapshot: Any = DBSnapshot(backend, instance, name, AUTOMATED)
+    # Otherwise a tag of the snapshot would be one of the instance's, too.
+    snapshot.tags = list(snapshot.tags)
+    snapshot.status = "creating"
+    snapshot.percent_progress = 0
+    backend.database_snapshots[name] = snapshot
+    target = folder(snapshot)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        server.back_up(target, running=True)
+    except BaseException:
+        snapshot.status = "failed"
+        raise
+    snapshot.status = "available"
+    snapshot.percent_progress = 100
+
+
+def forget(backend: RDSBackend, instances: Instances, instance: Any) -> None:
+    """Remove the automated snapshots of an instance, whatever it was called then."""
+    for name, snapshot in list(backend.database_snapshots.items()):
+        if (
+            snapshot.snapshot_type == AUTOMATED
+            and snapshot.dbi_resource_id == instance.dbi_resource_id
+        ):
+            del backend.database_snapshots[name]
+            instances.forget_snapshot(snapshot)
