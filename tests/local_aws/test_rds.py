@@ -443,11 +443,11 @@ def refused(database: Database) -> dict[str, str]:
 
 
 def test_calls_while_the_instance_is_modified_are_refused(database: Database) -> None:
-    changed = database.client.modify_db_instance(**NAME, BackupRetentionPeriod=0)["DBInstance"]
+    changed = database.client.modify_db_instance(**NAME, BackupRetentionPeriod=2)["DBInstance"]
 
     assert changed["DBInstanceStatus"] == "modifying"
     messages = refused(database)
-    assert database.wait("available")["BackupRetentionPeriod"] == 0
+    assert database.wait("available")["BackupRetentionPeriod"] == 2
     assert {call: reason in messages[call] for call, (_, reason) in CALLS.items()} == dict.fromkeys(
         CALLS, True
     )

@@ -22,6 +22,22 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
 APT_MODULES = {"ansible.builtin.apt", "ansible.legacy.apt", "apt"}
 APT_LOCK_SECONDS = 600
+# https://github.com/terraform-aws-modules/terraform-aws-rds/issues/364
+# https://github.com/aws-samples/eks-workshop-v2/issues/1609
+NO_ROLE_YET = [
+    (
+        "Missing necessary credentials. Please check http://docs.aws.amazon.com/AmazonRDS/latest/"
+        "UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html"
+    ),
+    (
+        "Unable to create the resource. Verify that you have permission to create service linked "
+        "role. Otherwise wait and try again later"
+    ),
+]
+OTHER_REFUSALS = [
+    "The parameter MasterUserPassword is not a valid password.",
+    "User: x is not authorized to perform: iam:CreateServiceLinkedRole on resource: y",
+]
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
@@ -169,3 +185,18 @@ def test_packages_are_installed_by_the_module_that_waits_for_the_lock() -> None:
     files += [*ROOT.glob("playbooks/**/*.yml")]
 
     assert [file for file in files if others.search(file.read_text())] == []
+
+
+@pytest.mark.parametrize("task", ["Create subnet group", "Create database instance"])
+def test_first_call_of_rds_is_repeated_while_rds_makes_its_role(task: str) -> None:
+    role = ROOT / "roles/aws_rds"
+    words = yaml.safe_load((role / "vars/main.yml").read_text())["__aws_rds_no_linked_role"]
+    [until] = [
+        found["until"]
+        for found in yaml.safe_load((role / "tasks/create.yml").read_text())
+        if found["name"].startswith(task)
+    ]
+
+    assert "__aws_rds_no_linked_role" in until
+    assert [message for message in NO_ROLE_YET if not re.search(words, message)] == []
+    assert [message for message in OTHER_REFUSALS if re.search(words, message)] == []
