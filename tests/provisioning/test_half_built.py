@@ -16,7 +16,7 @@ LAST_ACTIONS = [
     "ec2:AuthorizeSecurityGroupIngress",
     "iam:PutRolePolicy",
     "iam:AddRoleToInstanceProfile",
-    "rds:ModifyDBParameterGroup",
+    "rds:CreateDBParameterGroup",
     "rds:CreateDBInstance",
     "ec2:RunInstances",
     "ec2:AssociateAddress",
