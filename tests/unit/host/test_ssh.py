@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 USER = "admin"
 PLAYBOOK = """
 - hosts: all
-  gather_facts: true
+  gather_facts: false
   tasks:
     - ansible.builtin.import_role:
         name: host
@@ -254,6 +254,7 @@ def test_other_file_that_weakens_the_server_is_named(
         hardened.play()
 
 
+@pytest.mark.slow
 def test_role_leaves_ssh_alone_when_switched_off(hardened: SshHost) -> None:
     hardened.run("rm", DROP_IN)
     try:
