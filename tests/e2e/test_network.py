@@ -11,11 +11,17 @@ from local_aws.machine.podman import Podman
 from local_aws.settings import Settings
 from tests.members import Member, find, router
 
+from .conftest import NAME
+
 if TYPE_CHECKING:
     from .conftest import Deployment
 
 SSH, MLFLOW, POSTGRESQL, DISCARD = 22, 5000, 5432, 9
-NAMES = {"host": "i-", "database": "rds-", "function": "lambda-"}
+NAMES = {
+    "host": "i-",
+    "database": f"rds-{NAME}-mlflow-",
+    "function": f"lambda-{NAME}-mlflow-metrics-",
+}
 
 
 @pytest.fixture(scope="module")
