@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import jmespath
@@ -54,6 +55,8 @@ DETAILS = {
     ),
     "list_secrets": ("SecretId", ("describe_secret", "get_secret_value")),
 }
+# Of the many that fill pages, one of a kind is asked for details.
+CROWD = re.compile(r"another-\d*[1-9]\d*")
 # What an organisation adds to everything, see local_aws/accounts.
 ADDED_TAGS = {"CostCenter", "CreatedBy"}
 # What changes by itself.
@@ -89,7 +92,8 @@ def state(account: Account) -> dict[str, str]:
             parameter: str = parameter,
             details: tuple[str, ...] = details,
         ) -> list[Any]:
-            more = [_answer(client, name, {parameter: item[member]}) for name in details]
+            asked = () if CROWD.fullmatch(str(item[member])) else details
+            more = [_answer(client, name, {parameter: item[member]}) for name in asked]
             return [item, *more]
 
         for item, text in zip(items, map(_text, all_at_once(whole, items)), strict=True):

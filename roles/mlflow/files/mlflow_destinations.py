@@ -60,7 +60,7 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # The server's own artifacts, and buckets: what the host's role allows decides about those.
 LOCATION_SCHEMES = {"mlflow-artifacts", "s3"}
 TRACE_ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9_.:-]{0,49}")
-UPWARDS = re.compile(r"(^|[/\\])\.\.([/\\?#;]|$)")
+UPWARDS = re.compile(r"(^|[/\\])\.\.([/\\?#;]|\Z)")
 
 
 class ForbiddenDestinationError(Exception):

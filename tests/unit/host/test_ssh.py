@@ -146,6 +146,7 @@ def host_keys(host: SshHost) -> str:
     return host.run("sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub").stdout
 
 
+@pytest.mark.slow
 def test_role_in_check_mode_plans_the_file_and_writes_nothing(bare: SshHost) -> None:
     if bare.run("test", "-e", DROP_IN, check=False).returncode == 0:
         pytest.fail("this test must run before the role does")
