@@ -116,7 +116,6 @@ def test_authorities_that_aws_has_added_are_no_drift(
     present = (second.aws.directory / "rds-ca.pem").read_text()
     added = (second.aws.directory / "ca.pem").read_text()
     (directory / "bundle.pem").write_text(present + added)
-    shutil.rmtree(second.directory)
     drift = play(second, "playbooks/drift.yml", aws_rds_ca_url=f"{url}/bundle.pem")
 
     assert drift.returncode == 0, drift.stdout
