@@ -188,7 +188,7 @@ class LocalAws:
                 self._administrator,
                 self.neighbours_of or self.variables["deployment"],
                 self.cidr,
-                str(DATABASE_RANGES[self.port % len(DATABASE_RANGES)]),
+                self._neighbours_database_range,
                 self._settle,
             )
         )
@@ -207,6 +207,13 @@ class LocalAws:
         digest = hashlib.sha1(f"{name}us-east-1".encode(), usedforsecurity=False).hexdigest()
         default = f"10.{128 + int(digest[:4], 16) % 128}.0.0/16"
         return str(self.variables.get("aws_vpc_cidr", default))
+
+    @property
+    def _neighbours_database_range(self) -> str | None:
+        # Where reads lag, the first call of RDS fails: it is to be the playbooks' call.
+        if self.settings.get("LOCAL_AWS_STALE_SECONDS"):
+            return None
+        return str(DATABASE_RANGES[self.port % len(DATABASE_RANGES)])
 
     def _administrator(self, service: str) -> Any:
         return self.client(service, attempts=10)

@@ -26,7 +26,8 @@ class Account:
     cidr
         Range of the deployment's VPC.
     database_cidr
-        Range for the VPC of the other deployment's database, which is a server on this machine.
+        Range for the VPC of the other deployment's database, which is a server on this machine;
+        None for a deployment without one.
     settle
         Waits until reads show what was made.
     """
@@ -34,7 +35,7 @@ class Account:
     client: Callable[[str], Any]
     deployment: str
     cidr: str
-    database_cidr: str
+    database_cidr: str | None
     settle: Callable[[], None]
     number: str = "123456789012"
     region: str = "us-east-1"

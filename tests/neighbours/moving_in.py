@@ -108,7 +108,8 @@ def _other_deployment(account: Account, role: str) -> None:
         KeyName=f"{name}-mlflow", TagSpecifications=[{"ResourceType": "key-pair", "Tags": tags}]
     )
     _function(account, role, pairs)
-    _database(account, tags)
+    if account.database_cidr is not None:
+        _database(account, account.database_cidr, tags)
 
 
 def _pairs(account: Account) -> dict[str, str]:
@@ -174,9 +175,8 @@ def _function(account: Account, role: str, pairs: dict[str, str]) -> None:
     )
 
 
-def _database(account: Account, tags: list[dict[str, str]]) -> None:
+def _database(account: Account, cidr: str, tags: list[dict[str, str]]) -> None:
     ec2, rds, name = account.client("ec2"), account.client("rds"), f"{account.other}-mlflow"
-    cidr = account.database_cidr
     of_vpc = [{"ResourceType": "vpc", "Tags": tags}]
     vpc = ec2.create_vpc(CidrBlock=cidr, TagSpecifications=of_vpc)["Vpc"]["VpcId"]
     subnets = [
