@@ -59,12 +59,15 @@ DETAILS = {
 CROWD = re.compile(r"another-\d*[1-9]\d*")
 # What an organisation adds to everything, see local_aws/accounts.
 ADDED_TAGS = {"CostCenter", "CreatedBy"}
+TAGS = {"tags", "tagset", "taglist"}
 # What changes by itself.
 VOLATILE = ADDED_TAGS | {
     "CertificateDetails",
     "DBInstanceStatus",
     "Endpoint",
     "LastAccessedDate",
+    # A tag of the organisation's changes it, too.
+    "LastChangedDate",
     "LastModified",
     "LastUpdateStatus",
     "LatestRestorableTime",
@@ -122,7 +125,9 @@ def _text(value: Any) -> str:
 def _settled(value: Any) -> Any:
     """Leave out what changes by itself, and the order of lists."""
     if isinstance(value, dict):
-        return {key: _settled(item) for key, item in value.items() if key not in VOLATILE}
+        members = {key: _settled(item) for key, item in value.items() if key not in VOLATILE}
+        # No tags is as good as a list of none.
+        return {key: item for key, item in members.items() if item or key.lower() not in TAGS}
     if isinstance(value, list):
         kept = [_settled(item) for item in value if not _is_added(item)]
         return sorted(kept, key=lambda item: json.dumps(item, default=str, sort_keys=True))
