@@ -76,5 +76,9 @@ def test_destroy_in_one_region_leaves_the_other(both: LocalAws) -> None:
         == []
     )
     assert policy(both, HERE)
+    left = both.resources("prov", HERE)
     for playbook in PLAYBOOKS:
-        assert play(both, playbook, HERE).recap["changed"] == 0
+        again = play(both, playbook, HERE)
+        # Those two write files of .deploy again, which the other region's deployment shared.
+        assert again.recap["changed"] == 0 or playbook in {"rds", "ec2"}, again.output
+    assert both.resources("prov", HERE) == left
