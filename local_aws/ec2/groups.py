@@ -41,7 +41,7 @@ def publications() -> Iterator[Publication]:
 
 
 def guards(vpcs: Collection[str]) -> Iterator[Guard]:
-    """Return what the groups of every address in these networks admit, whoever has it.
+    """Return the rules of the security groups of each private address in these networks.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ LOCKS = (
 
 
 def hold(seconds: float) -> None:
-    """Take the locks, waiting for whoever has them, and keep them for this time."""
+    """Wait for the locks, take them and hold them for this many seconds."""
     with ExitStack() as stack:
         for lock in LOCKS:
             fcntl.lockf(stack.enter_context(Path(lock).open("w")), fcntl.LOCK_EX)

@@ -18,7 +18,7 @@ from local_aws.machine.rules import admissions, braces, chain, element_set, tabl
 if TYPE_CHECKING:
     from local_aws.machine.rules import Rules
 
-# EC2's default for UDP streams; other protocols than TCP are no better off.
+# EC2's default timeout for UDP streams, used for every protocol except TCP.
 _KEPT = ("flags dynamic,timeout", "timeout 180s", "size 65535")
 _SETS = [
     *element_set("datagrams", "ip saddr . udp sport . ip daddr . udp dport", *_KEPT),

@@ -89,7 +89,7 @@ def open_door(settings: Settings, address: str, port: int) -> None:
     Raises
     ------
     LocalAwsError
-        When there is no network of this local AWS.
+        If this local AWS has not created a network yet.
     """
     if _tables(table_name(settings), ("ip",)):
         _nft(f"add element ip {table_name(settings)} doors {{ {address} . {port} }}\n")

@@ -7,8 +7,8 @@ available for the first time, and when the period is raised from 0. The snapshot
 ``CopyTagsToSnapshot`` is on, and can be restored but not deleted. It goes with the instance unless
 ``DeleteAutomatedBackups`` is false, and when the period becomes 0.
 
-Here there are no daily ones: one at the beginning is enough for whoever counts, deletes or restores
-snapshots by their tags.
+Local AWS takes one automated snapshot, when the instance is created, and no daily ones. That is
+enough to test playbooks that list, delete or restore snapshots.
 
 Sources:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithAutomatedBackups.html

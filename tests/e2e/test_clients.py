@@ -109,7 +109,7 @@ def test_prediction_asks_only_the_server(user: User) -> None:
     assert others == []
 
 
-# The browser is large, so make does not install it.
+# Chromium is large, so make does not install it. Debian's package chromium makes the test run.
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("chromium"), reason="Debian's package chromium is missing")
 def test_chromium_downloads_what_client_sent(user: User, tmp_path: Path) -> None:

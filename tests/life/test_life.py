@@ -70,7 +70,7 @@ def test_database_s_monitoring_has_a_role_that_is_for_nothing_else(hand: Hand) -
     }
 
 
-# What drift has to find: a door that somebody opened by hand.
+# drift.yml has to find a port that somebody opened to the world by hand.
 def open_port(hand: Hand) -> None:
     group = hand.named("describe_security_groups", "SecurityGroups", "host")["GroupId"]
     hand.aws.client("ec2").authorize_security_group_ingress(
@@ -91,7 +91,7 @@ def remove_tag(hand: Hand) -> None:
     hand.aws.client("ec2").delete_tags(Resources=[subnet], Tags=[{"Key": "ManagedBy"}])
 
 
-# A way out of the private network, which has none.
+# drift.yml has to find a default route in the private subnet, which has none.
 def change_route(hand: Hand) -> None:
     table = hand.named("describe_route_tables", "RouteTables", "private")["RouteTableId"]
     gateway = hand.ours("describe_internet_gateways", "InternetGateways")
@@ -398,7 +398,7 @@ def test_site_mends_what_drifted(aws: LocalAws) -> None:
     assert drift.returncode == 0, drift.output
 
 
-# The route out of the public network leads to the host itself.
+# site.yml has to repair the public subnet's default route, which leads to the host itself here.
 def redirect_route(hand: Hand) -> None:
     table = hand.named("describe_route_tables", "RouteTables", "public")["RouteTableId"]
     [interface] = hand.instance["NetworkInterfaces"]

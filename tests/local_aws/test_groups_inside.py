@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CIDR, ELSEWHERE = "10.219.0.0/16", "10.220.0.0/16"
 POSTGRESQL, WEB, OTHER = 5432, 8000, 8001
+# Widest range of a rule, for the test's own networks, which only this machine reaches.
 EVERYWHERE = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 ALL = {"IpProtocol": "-1", **EVERYWHERE}
 # A UDP service that returns what it gets, from another port when it is asked to.
