@@ -19,7 +19,7 @@ compile_host() {
 
 if [ -n "${MLFLOW:-}" ]; then
     if [[ ! $MLFLOW =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]]; then
-        echo "MLFLOW=$MLFLOW is no version: write it in full, as in make lock MLFLOW=3.17.2" >&2
+        echo "MLFLOW: $MLFLOW is not a valid version: write three numbers, as in make lock MLFLOW=3.17.2" >&2
         exit 1
     fi
     # What surrounds it stays as in the newest lock, as far as this version allows. Nothing is left of a failure.
@@ -27,6 +27,8 @@ if [ -n "${MLFLOW:-}" ]; then
     printf -- 'mlflow[auth]==%s\n-r ../server.in\n' "$MLFLOW" >server/new.in
     printf '%s\n' server/[0-9]*.txt | sort --version-sort | tail -n 1 | xargs -I{} cp {} server/new.txt
     compile_host server/new "$@"
+    # Patches are for releases that they were tested with (server/mlflow_host/fences).
+    ../scripts/test-release.sh server/new.txt
     mv server/new.in "server/$MLFLOW.in"
     sed "s|server/new[.]in|server/$MLFLOW.in|" server/new.txt >"server/$MLFLOW.txt"
     exit

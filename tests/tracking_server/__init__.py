@@ -27,6 +27,7 @@ import pytest
 import requests
 import yaml
 
+from plugins.action.python_zipapp import write_zipapp
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, USAGE ON SEQUENCES TO {D
 """
 # What the role adds to a stock installation.
 ADDED = ("flask-wtf", "httptools", "uvloop")
-PROGRAMS = ROOT / "roles/mlflow/files"
+PROGRAM = ROOT / "server"
 SECONDS_TO_START = 120.0
 
 
@@ -197,8 +198,10 @@ def installed(
 ) -> Host:
     """Write what role mlflow writes; the parameters are those of `deployed_server`."""
     settings = _write_settings(cluster, database, directory, free_port(), variables)
-    host = shutil.copytree(PROGRAMS, directory / "host")
-    command = [str(environment(version=version)), str(host / "mlflow_host.py")]
+    program = directory / "host" / "mlflow_host.pyz"
+    program.parent.mkdir()
+    write_zipapp(PROGRAM, program)
+    command = [str(environment(version=version)), str(program)]
     _run(*command, "heads", env=settings)
     owner = cluster.connect(database).get_dsn_parameters()["user"]
     return Host(command, settings | (environ or {}), owner, cluster.password)
@@ -262,7 +265,12 @@ def stock_server(cluster: Cluster, database: str, directory: Path) -> Iterator[S
 
 @contextmanager
 def unpatched_server(
-    cluster: Cluster, database: str, directory: Path, **variables: Any
+    cluster: Cluster,
+    database: str,
+    directory: Path,
+    environ: dict[str, str] | None = None,
+    version: str = VERSION,
+    **variables: Any,
 ) -> Iterator[Server]:
     """Run `mlflow server` with the role's packages and settings, and none of its programs; stop it.
 
@@ -270,11 +278,12 @@ def unpatched_server(
     """
     port = free_port()
     settings = _write_settings(cluster, database, directory, port, variables)
-    python = environment()
+    python = environment(version=version)
     settings |= {
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "session-key-of-the-tests-0123456789",
         "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN_PASSWORD,
         "PATH": f"{python.parent}:{os.environ['PATH']}",
+        **(environ or {}),
     }
     # It makes its own tables, which the role's database user may not.
     (directory / "basic_auth.ini").write_text(

@@ -5,8 +5,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
-import mlflow_access
 import pytest
+from mlflow_host.patches import read_only
 
 from tests.tracking_server import basic, environment
 
@@ -123,7 +123,7 @@ def test_reader_gets_experiment(tracking: Tracking, reader: str) -> None:
 
 @pytest.mark.parametrize(("method", "path"), NEITHER)
 def test_only_reads_near_miss_is_refused(method: str, path: str) -> None:
-    assert not mlflow_access.only_reads(method, path)
+    assert not read_only.only_reads(method, path)
 
 
 def test_reader_uploads_nothing(tracking: Tracking, reader: str) -> None:

@@ -6,11 +6,11 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-import mlflow_json
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from mlflow.protos import model_registry_pb2, service_pb2
 from mlflow.utils.proto_json_utils import message_to_json
+from mlflow_host.patches.messages import MessageWriter
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -61,7 +61,7 @@ def is_left_to_mlflow(response: Any) -> bool:
         left.append(message)
         return ""
 
-    mlflow_json.Answers(note).write(response())
+    MessageWriter(note).write(response())
     return bool(left)
 
 
@@ -74,7 +74,7 @@ def test_most_answers_are_known() -> None:
 
 @pytest.mark.parametrize("response", KNOWN, ids=lambda kind: kind.DESCRIPTOR.full_name)
 def test_answer_is_the_same_as_mlflow_s(response: Any) -> None:
-    answers = mlflow_json.Answers(message_to_json)
+    answers = MessageWriter(message_to_json)
     filled = response()
     fill(filled)
 
@@ -91,7 +91,7 @@ def test_searches_are_not_left_to_mlflow() -> None:
     def never(message: Message) -> str:
         raise AssertionError(message)
 
-    answers = mlflow_json.Answers(never)
+    answers = MessageWriter(never)
     for name in ("SearchRuns", "SearchExperiments", "GetRun", "GetMetricHistory"):
         message = getattr(service_pb2, name).Response()
         fill(message)
@@ -102,6 +102,6 @@ def test_map_is_left_to_mlflow() -> None:
     message = service_pb2.CreatePresignedUploadUrl.Response(headers={"a": "b"})
 
     assert same(
-        json.loads(mlflow_json.Answers(message_to_json).write(message)),
+        json.loads(MessageWriter(message_to_json).write(message)),
         json.loads(message_to_json(message)),
     )

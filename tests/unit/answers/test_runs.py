@@ -6,8 +6,6 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-import mlflow_json
-import mlflow_runs
 import pytest
 from mlflow.entities import (
     Dataset,
@@ -25,6 +23,8 @@ from mlflow.server import auth, handlers
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlParam, SqlRun, SqlTag
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.proto_json_utils import message_to_json
+from mlflow_host.patches import run_search
+from mlflow_host.patches.messages import MessageWriter
 from sqlalchemy import event
 
 from tests.postgres import open_store, running_cluster
@@ -101,9 +101,10 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     options = SqlAlchemyStore._get_eager_run_query_options
     monkeypatch.setattr(SqlAlchemyStore, "_get_eager_run_query_options", staticmethod(options))
     monkeypatch.setattr(SqlRun, "to_mlflow_entity", SqlRun.to_mlflow_entity)
-    mlflow_runs.search_fast(SqlAlchemyStore)
+    run_search.search_for_answers(SqlAlchemyStore)
     monkeypatch.setitem(flask.view_functions, "_search_runs", flask.view_functions["_search_runs"])
-    mlflow_runs.answer_fast(flask, mlflow_json.Answers(message_to_json))
+    monkeypatch.setattr(handlers, "message_to_json", MessageWriter(message_to_json).write)
+    run_search.answer_searches(flask)
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def test_many_runs_are_asked_for_in_portions(
     ask: Callable[[dict[str, Any]], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = answered(ask, {"run_view_type": "ALL"})
-    monkeypatch.setattr(mlflow_runs, "AT_ONCE", 2)
+    monkeypatch.setattr(run_search, "AT_ONCE", 2)
 
     assert answered(ask, {"run_view_type": "ALL"}) == at_once
 

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.postgres import running_cluster
-from tests.tracking_server import Server, deployed_server, environment, unpatched_server
+from tests.tracking_server import (
+    EACH_VERSION,
+    Server,
+    deployed_server,
+    environment,
+    unpatched_server,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,20 +210,30 @@ class Pair:
         return text
 
 
+@pytest.fixture(scope="module", params=EACH_VERSION)
+def version(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def pair(tmp_path_factory: pytest.TempPathFactory, version: str) -> Iterator[Pair]:
     with running_cluster() as cluster, ExitStack() as servers:
         cluster.execute("CREATE DATABASE role")
         cluster.execute("CREATE DATABASE mlflow")
-        ours = deployed_server(cluster, "role", tmp_path_factory.mktemp("role"), mlflow_workers=1)
-        theirs = unpatched_server(cluster, "mlflow", tmp_path_factory.mktemp("mlflow"))
+        directory = tmp_path_factory.mktemp("role")
+        ours = deployed_server(cluster, "role", directory, version=version, mlflow_workers=1)
+        directory = tmp_path_factory.mktemp("mlflow")
+        theirs = unpatched_server(cluster, "mlflow", directory, version=version)
         yield Pair((servers.enter_context(ours), servers.enter_context(theirs)))
 
 
 @pytest.fixture(scope="module")
-def routes() -> list[tuple[str, str]]:
+def routes(version: str) -> list[tuple[str, str]]:
     """Methods and paths of the release, each path with HEAD and OPTIONS, variable parts filled."""
-    done = subprocess.run([environment(), "-c", ROUTES], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [environment(version=version), "-c", ROUTES], capture_output=True, text=True, check=True
+    )
     found = {(m, re.sub("[<{][^>}]*[>}]", "1", p)) for m, p in json.loads(done.stdout)}
     found |= {(method, path) for _, path in found for method in ("HEAD", "OPTIONS")}
     return sorted(found - {("GET", "/"), ("GET", "/1")})

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-import shutil
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import mlflow
-import mlflow_destinations
-import mlflow_fence
 import pytest
 import requests
-from mlflow_destinations import ForbiddenDestinationError, Policy, check_location, guarded_session
+from mlflow_host.patches import destinations
+from mlflow_host.patches.destinations import (
+    ForbiddenDestinationError,
+    Policy,
+    check_location,
+    guarded_session,
+)
 
 from tests.listener import REDIRECTS, listening
 
@@ -93,13 +94,13 @@ def test_session_connects_to_the_address_that_was_checked(
     resolve(monkeypatch, ["127.0.0.1"], ["127.0.0.2"])
     port = listener.url.rpartition(":")[2]
     connected: list[str] = []
-    connect = mlflow_destinations.connect
+    connect = destinations.connect
 
-    def spy(target: mlflow_destinations.Target, settings: Any) -> socket.socket:
+    def spy(target: destinations.Target, settings: Any) -> socket.socket:
         connected.append(target[1][0])
         return connect(target, settings)
 
-    monkeypatch.setattr(mlflow_destinations, "connect", spy)
+    monkeypatch.setattr(destinations, "connect", spy)
     answer = guarded_session(requests.Session(), LOOPBACK).post(f"http://name.test:{port}/hook")
 
     assert answer.status_code == 200
@@ -161,36 +162,3 @@ def test_location_of_this_server_or_a_bucket_is_allowed(location: str) -> None:
 def test_location_elsewhere_is_refused(location: str) -> None:
     with pytest.raises(ValueError, match="artifact_location"):
         check_location(location, "artifact_location", ValueError)
-
-
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """A copy of what the fence looks at in MLflow."""
-    root = Path(mlflow.__file__).parents[1]
-    for name in mlflow_fence.DESTINATIONS.functions[mlflow.__version__]:
-        file = name.partition(":")[0]
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / file, tmp_path / file)
-    return tmp_path
-
-
-def test_fence_release_that_was_tested_holds(copied: Path) -> None:
-    assert mlflow_fence.DESTINATIONS.breaches(mlflow.__version__, copied) == []
-
-
-def test_fence_other_release_is_refused(copied: Path) -> None:
-    [breach] = mlflow_fence.DESTINATIONS.breaches("3.18.0", copied)
-
-    assert breach.startswith("MLflow 3.18.0 is not one of the releases it was tested with")
-
-
-@pytest.mark.parametrize("name", sorted(mlflow_fence.DESTINATIONS.functions[mlflow.__version__]))
-def test_fence_renamed_function_is_refused(copied: Path, name: str) -> None:
-    file, _, path = name.partition(":")
-    function = path.rpartition(".")[2]
-    source = (copied / file).read_text()
-    (copied / file).write_text(source.replace(f"def {function}(", "def renamed("))
-
-    breaches = mlflow_fence.DESTINATIONS.breaches(mlflow.__version__, copied)
-
-    assert [breach.split()[0] for breach in breaches] == [name]

@@ -172,8 +172,8 @@ def test_table_says_what_is_done() -> None:
 
 
 def test_keys_of_ours_are_handed_over() -> None:
-    program = (ROOT / "roles/mlflow/files/mlflow_keys.py").read_text()
-    handed = read_source(program, "mlflow_keys")["variables"]
+    program = (ROOT / "server/mlflow_host/keys.py").read_text()
+    handed = read_source(program, "keys")["variables"]
     handed.discard("MLFLOW_HOST_SECRETS")
     assert handed == {name for name, done in TABLE["variables"].items() if done == "ours"}
 

@@ -1,11 +1,10 @@
-"""Users who may only read, and fewer questions to the database about users.
+"""Refuse requests that change something to users who are only allowed to read.
 
 MLflow lets everyone who may read also create experiments and models of their own. Here the users
 whom a file names are refused all requests but those that only read, after MLflow's own login and on
 every route, Flask's and FastAPI's. A request that is not known to only read is refused, so what a
 later release of MLflow adds is refused as well until it is listed here.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 
@@ -16,14 +15,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, g, has_request_context, request
+from flask import Response, g, request
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from flask import Flask
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from mlflow_host.patches import Server
 
 REFUSAL = "This user may only read"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -121,29 +120,10 @@ def require_basic_login(auth: Any) -> Any:
     return refuse_other_schemes
 
 
-def protect(application: FastAPI, flask: Flask, auth: Any) -> None:
-    """Apply this to an application of MLflow's whose login is set up; before its first request."""
-    hooks = flask.before_request_funcs.setdefault(None, [])
-    hooks.insert(0, require_basic_login(auth))
+def apply(server: Server) -> None:
+    """Refuse readers on the routes of Flask and of FastAPI, after MLflow's login."""
+    hooks = server.flask.before_request_funcs.setdefault(None, [])
+    hooks.insert(0, require_basic_login(server.auth))
     hooks.append(refuse_readers_in_flask)
     # The last is the innermost: the login is before it.
-    application.user_middleware.append(Middleware(RefuseReaders))
-    ask_once_per_request(auth.store)
-
-
-def ask_once_per_request(store: Any) -> None:
-    """Let MLflow's store of users look a user up once for each request; MLflow asks three times.
-
-    A request that is about users themselves is left as it is: it may change what it asked for.
-    """
-    look_up = store.get_user
-
-    def get_user(username: str) -> Any:
-        if not has_request_context() or "/users/" in request.path:
-            return look_up(username)
-        known: dict[str, Any] = g.setdefault("mlflow_access_users", {})
-        if username not in known:
-            known[username] = look_up(username)
-        return known[username]
-
-    store.get_user = get_user
+    server.application.user_middleware.append(Middleware(RefuseReaders))

@@ -5,7 +5,6 @@ MLflow gets the newest. What the database holds under another one, or under MLfl
 is encrypted again under the newest by `apply`; so no key is lost to a rotation that was interrupted
 or to a database that was restored from before one.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 MLflow takes a compressed JSON body for an empty one, and answers as if nothing had been asked. Here
 gzip and deflate are decoded, and any other coding is refused by name.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 

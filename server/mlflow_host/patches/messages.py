@@ -4,7 +4,6 @@ MLflow walks each answer three times, by reflection, and indents what only progr
 type of message is looked at once, for how its fields are to be written. Types that hold what is
 written by rules of its own (maps, google.protobuf's own types) are left to MLflow.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 
@@ -14,12 +13,16 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
+from mlflow.server import handlers
+from mlflow.utils.proto_json_utils import message_to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.message import Message
+
+    from mlflow_host.patches import Server
 
     Writer = Callable[[Any], Any]
 
@@ -47,7 +50,7 @@ class UnknownRulesError(Exception):
     """A type of message is written by rules that are not known here."""
 
 
-class Answers:
+class MessageWriter:
     """Writes messages; learns each type of them when it first meets it."""
 
     def __init__(self, otherwise: Callable[..., str]) -> None:
@@ -131,9 +134,8 @@ def _double(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def write_fast(*modules: Any) -> Answers:
-    """Let modules of MLflow's server write their answers by this; return what writes."""
-    answers = Answers(modules[0].message_to_json)
-    for module in modules:
-        module.message_to_json = answers.write
-    return answers
+def apply(server: Server) -> None:
+    """Make MLflow's handlers and its login write their answers by this."""
+    writer = MessageWriter(message_to_json)
+    for module in (handlers, server.auth):
+        vars(module)["message_to_json"] = writer.write

@@ -2,7 +2,6 @@
 
 Ansible gives this program to the interpreter of the version that serves, through standard input.
 """
-# ruff: noqa: INP001  it belongs to no package
 
 from __future__ import annotations
 
@@ -141,4 +140,5 @@ def main() -> None:
         sys.exit(f"Read back differently than logged: {', '.join(different)}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,6 @@ Flask's and FastAPI's routes share this module, so that both give the same answe
 without conditions costs one call to S3. A request with conditions or a range, or one with method
 HEAD, first reads the object's description.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 

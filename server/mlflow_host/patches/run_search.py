@@ -5,7 +5,6 @@ an entity of it, and of that a message, which it writes as JSON. Here PostgreSQL
 question for all runs that were found. What is found, in which order, and who may see it stay
 MLflow's own affair, and so do searches that are not answered over HTTP.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 
@@ -16,7 +15,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from mlflow.server import handlers
 from mlflow.store.tracking.dbmodels.models import SqlRun
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from sqlalchemy import String, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 
     from flask import Flask
     from mlflow.entities import Run
-    from mlflow_json import Answers
     from sqlalchemy.orm import Session
+
+    from mlflow_host.patches import Server
 
 # How many runs one question is about.
 AT_ONCE = 1000
@@ -98,8 +100,14 @@ class _Bare:
         return getattr(self._run, name)
 
 
-def search_fast(store: Any) -> None:
-    """Let a class of MLflow's stores find bare runs for answers, and ask for the rest at once."""
+def apply(server: Server) -> None:
+    """Make MLflow's store search this way, and its Flask application answer this way."""
+    search_for_answers(SqlAlchemyStore)
+    answer_searches(server.flask)
+
+
+def search_for_answers(store: Any) -> None:
+    """Make a class of MLflow's stores find runs without what they hold, and then read all of it."""
     # Nothing public is between a search and its pieces.
     search_runs = store._search_runs  # noqa: SLF001
     eager_options = store._get_eager_run_query_options  # noqa: SLF001
@@ -138,15 +146,10 @@ def search_fast(store: Any) -> None:
     SqlRun.to_mlflow_entity = bare_entity  # type: ignore[method-assign]  # there is no other seam
 
 
-def answer_fast(flask: Flask, answers: Answers) -> None:
-    """Let the question for runs be answered by this.
+def answer_searches(flask: Flask) -> None:
+    """Make MLflow's Flask application answer searches for runs this way.
 
-    Parameters
-    ----------
-    flask
-        MLflow's application. It reads the question, searches, and makes an answer without runs.
-    answers
-        Writes the rest of each run.
+    MLflow's own view reads the request, searches, and makes an answer without runs.
     """
     view = flask.view_functions["_search_runs"]
 
@@ -158,9 +161,7 @@ def answer_fast(flask: Flask, answers: Answers) -> None:
         finally:
             _answer.reset(token)
         if answer.runs and response.status_code == HTTPStatus.OK:
-            runs = ",".join(
-                _write(run, answer.held[run.info.run_id], answers) for run in answer.runs
-            )
+            runs = ",".join(_write(run, answer.held[run.info.run_id]) for run in answer.runs)
             # All but the braces; what there is tells of the next page.
             rest = response.get_data(as_text=True).strip()[1:-1].strip()
             response.set_data(f'{{"runs":[{runs}]{"," if rest else ""}{rest}}}')
@@ -169,15 +170,17 @@ def answer_fast(flask: Flask, answers: Answers) -> None:
     flask.view_functions["_search_runs"] = search_runs
 
 
-def _write(run: Run, held: dict[str, str], answers: Answers) -> str:
+def _write(run: Run, held: dict[str, str]) -> str:
     """Write all that is told of a run."""
     info = run.info.to_proto()
+    # That of the patch `messages`, where it is applied.
+    write_message = vars(handlers)["message_to_json"]
     if not info.run_name:
         # What has no name of its own, MLflow names by a tag.
         tags = {tag["key"]: tag.get("value") for tag in json.loads(held.get("tags", "[]"))}
         if name := tags.get(MLFLOW_RUN_NAME):
             info.run_name = name
-    written = [f'"info":{answers.write(info)}']
+    written = [f'"info":{write_message(info)}']
     for part, kinds in _PARTS.items():
         values = ",".join(f'"{kind}":{held[kind]}' for kind in kinds if kind in held)
         written.append(f'"{part}":{{{values}}}')

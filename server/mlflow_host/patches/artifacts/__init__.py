@@ -9,7 +9,6 @@ MLflow's class for S3 also offers presigned addresses of S3. A client that gets 
 past the proxy, the login and the security group. The class here does not offer them, so the server
 does not advertise them and refuses to make one.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 
@@ -23,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import mlflow_downloads
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import Request  # noqa: TC002  FastAPI reads the annotation
@@ -44,11 +42,12 @@ from mlflow.tracing.constant import SpansLocation, TraceTagKey
 from mlflow.tracing.utils.artifact_utils import TRACE_DATA_FILE_NAME
 from mlflow.utils.uri import validate_path_is_safe
 
+from mlflow_host.patches.artifacts import downloads
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable
 
-    from fastapi import FastAPI
-    from flask import Flask
+    from mlflow_host.patches import Server
 
     View = Callable[..., FlaskResponse]
 
@@ -253,7 +252,7 @@ async def download_artifact(artifact_path: str, request: Request) -> Response:
             validate_path_is_safe(artifact_path)
         )
         answer = await asyncio.to_thread(
-            mlflow_downloads.answer_request, repository, path, request.method, request.headers
+            downloads.answer_request, repository, path, request.method, request.headers
         )
     except MlflowException as error:
         return JSONResponse(
@@ -268,7 +267,7 @@ def send_artifact(stock: View) -> View:
 
     def send(repository: Any, path: str) -> FlaskResponse:
         if isinstance(repository, StreamingS3ArtifactRepository):
-            return mlflow_downloads.answer_flask(repository, path)
+            return downloads.answer_flask(repository, path)
         return stock(repository, path)
 
     return send
@@ -283,7 +282,7 @@ def download_view(stock: View) -> View:
         repository = handlers._get_artifact_repo_mlflow_artifacts()  # noqa: SLF001  as above
         if not isinstance(repository, StreamingS3ArtifactRepository):
             return stock(artifact_path)
-        return mlflow_downloads.answer_flask(repository, _scoped(artifact_path))
+        return downloads.answer_flask(repository, _scoped(artifact_path))
 
     return view
 
@@ -359,7 +358,7 @@ def trace_view(stock: View) -> View:
         if not isinstance(repository, StreamingS3ArtifactRepository):
             return stock()
         try:
-            return mlflow_downloads.answer_flask(repository, path or TRACE_DATA_FILE_NAME)
+            return downloads.answer_flask(repository, path or TRACE_DATA_FILE_NAME)
         except MlflowException:
             return stock()
 
@@ -375,11 +374,11 @@ VIEWS: dict[str, Callable[[View], View]] = {
 }
 
 
-def stream_through(application: FastAPI, flask: Flask) -> None:
-    """Stream artifacts in S3 through an application of MLflow's; before its first request."""
+def apply(server: Server) -> None:
+    """Stream artifacts in S3 on all routes that carry their bytes."""
     _artifact_repository_registry.register("s3", StreamingS3ArtifactRepository)
     vars(handlers)["_send_artifact"] = send_artifact(handlers._send_artifact)  # noqa: SLF001  see there
-    views: dict[str, Any] = flask.view_functions
+    views: dict[str, Any] = server.flask.view_functions
     for endpoint, replace in VIEWS.items():
         views[endpoint] = replace(views[endpoint])
     # Earlier releases of MLflow serve artifacts by Flask alone.
@@ -388,9 +387,10 @@ def stream_through(application: FastAPI, flask: Flask) -> None:
     # Tells MLflow's own route for uploads that the repository takes a stream.
     artifact_repo.StreamUploadMixin.register(StreamingS3ArtifactRepository)
     for path in DOWNLOAD_PATHS:
-        application.add_api_route(path, download_artifact, methods=["GET"])
+        server.application.add_api_route(path, download_artifact, methods=["GET"])
         # The first route that fits is taken.
-        application.router.routes.insert(0, application.router.routes.pop())
+        routes = server.application.router.routes
+        routes.insert(0, routes.pop())
 
 
 def _scoped(artifact_path: str) -> str:

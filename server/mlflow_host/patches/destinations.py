@@ -6,7 +6,6 @@ looks at the address, lets multicast, site-local and some embedded addresses pas
 network that the operator lists. A webhook's name is resolved once, and the connection goes to the
 address that was checked. Redirects are refused.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 
@@ -21,7 +20,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
-import mlflow_fence
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import requests
+
+    from mlflow_host.patches import Server
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -248,17 +248,9 @@ def check_location(location: str, field: str, invalid: Callable[[str], Exception
         raise invalid(f"{field}: {location!r} is not a valid location: write mlflow-artifacts:/…")
 
 
-def limit(policy: Policy | None = None) -> None:
-    """Apply this to MLflow.
-
-    Raises
-    ------
-    RuntimeError
-        If this MLflow is not one that the patch was made for.
-    """
-    if found := mlflow_fence.installed_breaches(mlflow_fence.DESTINATIONS):
-        raise RuntimeError(f"patch {mlflow_fence.DESTINATIONS.patch}: {'; '.join(found)}")
-    chosen = policy or read_policy()
+def apply(_server: Server) -> None:
+    """Limit webhooks, the gateway, locations and traces, for all stores of this process."""
+    chosen = read_policy()
     invalid = importlib.import_module("mlflow.exceptions").MlflowException.invalid_parameter_value
     _limit_webhooks(chosen, invalid)
     _limit_locations(invalid)

@@ -3,7 +3,6 @@
 uvicorn adds what follows a chunked body to the header fields, `Authorization` included, so that a
 trailer could change what a proxy has looked at. RFC 9110, section 6.5.1, forbids merging them.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 

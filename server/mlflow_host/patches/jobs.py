@@ -3,7 +3,6 @@
 MLflow would create a run that never ends before it fails, or store a schedule that nothing follows,
 and name a variable that does not help. Its client repeats its 500, but not 501.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from flask import Response, request
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from mlflow_host.patches import Server
 
 JOBS = re.compile(
     r"/(ajax-)?api/3\.0/?mlflow/"
@@ -48,6 +47,6 @@ def refuse_jobs() -> Response | None:
     return None
 
 
-def limit(flask: Flask) -> None:
-    """Apply this to MLflow's Flask application once its login is set up."""
-    flask.before_request_funcs.setdefault(None, []).append(refuse_jobs)
+def apply(server: Server) -> None:
+    """Refuse such requests once MLflow's login is set up."""
+    server.flask.before_request_funcs.setdefault(None, []).append(refuse_jobs)

@@ -1,14 +1,8 @@
-"""Hand requests that Flask answers to MLflow's Flask application by the shortest way.
+"""Serve MLflow's Flask application behind its FastAPI application, without losing bodies.
 
-MLflow's server is a FastAPI application in front of a Flask application. Requests for Flask pass
-three middlewares that serve FastAPI's own routes only, and the answer returns to the event loop
-piece by piece. Here such requests pass only the middlewares that check hosts and origins, and a
-short answer returns in one piece. Login and permissions for Flask's routes remain Flask's.
-
-The bridge replaces Starlette's WSGI adapter for every request that Flask answers. The adapter drops
-bodies without a length, and carries out requests that broke off.
+Starlette's WSGI adapter drops bodies without a length, and carries out requests that broke off.
+This bridge replaces it. It reads long bodies as they come, and returns a short answer in one piece.
 """
-# ruff: noqa: INP001  Ansible copies this module to the host, it belongs to no package
 
 from __future__ import annotations
 
@@ -19,26 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.from_thread
 import anyio.to_thread
-import mlflow_encoding
-from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import PlainTextResponse
-from starlette.routing import Match, Mount
+from starlette.routing import Mount
 from werkzeug.exceptions import ClientDisconnected
+
+from mlflow_host.patches.wsgi_bridge import content_coding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from fastapi import FastAPI
-    from flask import Flask
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
+
+    from mlflow_host.patches import Server
 
     Headers = list[tuple[bytes, bytes]]
 
-PREFIXES = ("/api/", "/ajax-api/")
-# MLflow's middleware answers to it, with a refusal unless workspaces are on.
-WORKSPACE_HEADER = b"x-mlflow-workspace"
 # Longer bodies are handed on as they come, as are answers of unknown length.
 LONGEST_IN_ONE_PIECE = 1 << 20
 # RFC 9110 joins repeated fields by commas; RFC 6265 joins cookies by semicolons.
@@ -65,15 +54,15 @@ class Bridge:
                 await send({"type": "websocket.close", "code": 1000})
             return
         headers = scope["headers"]
-        is_coded = mlflow_encoding.is_coded(headers)
+        is_coded = content_coding.is_coded(headers)
         try:
             body, is_whole = await read_body(receive, None if is_coded else LONGEST_IN_ONE_PIECE)
         except ClientGoneError:
             return
         if is_coded:
             try:
-                headers, body = mlflow_encoding.decode(headers, body)
-            except mlflow_encoding.EncodingRefusedError as error:
+                headers, body = content_coding.decode(headers, body)
+            except content_coding.EncodingRefusedError as error:
                 refusal = PlainTextResponse(str(error), error.status, error.headers)
                 await refusal(scope, receive, send)
                 return
@@ -286,82 +275,11 @@ def _add_header(environ: dict[str, Any], field: str, value: str) -> None:
     environ[name] = value
 
 
-class Direct:
-    """Hands what Flask answers to Flask."""
-
-    def __init__(self, app: ASGIApp, bridge: ASGIApp, questions: frozenset[Question]) -> None:
-        """Stand before `app`, which gets all else."""
-        self._app, self._bridge, self._questions = app, bridge, questions
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        app = self._bridge if is_direct(scope, self._questions) else self._app
-        await app(scope, receive, send)
-
-
-class Sidestep:
-    """A middleware that Flask's requests pass by."""
-
-    def __init__(
-        self, app: ASGIApp, middleware: Middleware, questions: frozenset[Question]
-    ) -> None:
-        """Stand before `app`, with the middleware between."""
-        self._app, self._questions = app, questions
-        self._through = middleware.cls(app, *middleware.args, **middleware.kwargs)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        app = self._app if is_direct(scope, self._questions) else self._through
-        await app(scope, receive, send)
-
-
-Question = tuple[str, str]
-
-
-def is_direct(scope: Scope, questions: frozenset[Question]) -> bool:
-    """Say whether a request is for Flask, and for none of FastAPI's middlewares."""
-    return (
-        scope["type"] == "http"
-        and (scope["method"], scope["path"]) in questions
-        and not any(name == WORKSPACE_HEADER for name, _ in scope["headers"])
-    )
-
-
-def flask_questions(application: FastAPI, flask: Flask) -> frozenset[Question]:
-    """Return method and path of what Flask answers, of all whose path has no variable part."""
-    native = [route for route in application.routes if not isinstance(route, Mount)]
-
-    def is_native(method: str, path: str) -> bool:
-        scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": []}
-        return any(route.matches(scope)[0] == Match.FULL for route in native)
-
-    return frozenset(
-        (method, rule.rule)
-        for rule in flask.url_map.iter_rules()
-        if rule.rule.startswith(PREFIXES) and not rule.arguments
-        for method in rule.methods or ()
-        if method != "OPTIONS" and not is_native(method, rule.rule)
-    )
-
-
-def shorten(application: FastAPI, flask: Flask) -> None:
-    """Let an application of MLflow's answer by this; before its first request."""
-    bridge = Bridge(flask)
-    routes = application.router.routes
+def apply(server: Server) -> None:
+    """Serve Flask's routes by this bridge instead of Starlette's adapter."""
+    routes = server.application.router.routes
     [place] = [place for place, route in enumerate(routes) if isinstance(route, Mount)]
-    routes[place] = Mount("/", app=bridge)
-    if MLFLOW_ENABLE_WORKSPACES.get():
-        # Then one of the middlewares is for Flask's requests as well.
-        return
-    questions = flask_questions(application, flask)
-    for place, middleware in enumerate(application.user_middleware):
-        kind: Any = middleware.cls
-        if kind is BaseHTTPMiddleware:
-            application.user_middleware[place] = Middleware(
-                Sidestep, middleware=middleware, questions=questions
-            )
-    # The last is the innermost.
-    application.user_middleware.append(Middleware(Direct, bridge=bridge, questions=questions))
+    routes[place] = Mount("/", app=Bridge(server.flask))
 
 
 def _refuse_to_write(_piece: bytes) -> object:

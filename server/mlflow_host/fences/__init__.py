@@ -1,0 +1,239 @@
+"""Which patches fit the installed release of MLflow.
+
+A patch changes code that is not ours. It is applied to the releases that it was tested with, and
+only while what it replaces or relies on is as it was then. A required patch that does not fit stops
+the server. An optional one is left out, and MLflow's own code answers, more slowly. The operator
+can switch the optional ones off (`mlflow_patches`).
+
+To add a release: `make lock MLFLOW=<version>` runs the tests of the answers and writes
+`releases/<version>.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+
+from mlflow_host.fences import sources
+from mlflow_host.fences.fence import Fence, read_release, tested_releases
+from mlflow_host.settings import EX_CONFIG, PROGRAM
+
+__all__ = ["FENCES", "breaches", "choose", "chosen"]
+
+# The optional patches that the operator wants, separated by commas; all if it is not set.
+WANTED = "MLFLOW_HOST_PATCHES"
+# Those that the supervisor chose for its workers.
+CHOSEN = "MLFLOW_HOST_CHOSEN_PATCHES"
+
+HANDLERS = "mlflow/server/handlers.py"
+AUTH = "mlflow/server/auth/__init__.py"
+FASTAPI = "mlflow/server/fastapi_app.py"
+ARTIFACT_ROUTER = "mlflow/server/artifact_router.py"
+TRACKING = "mlflow/store/tracking/sqlalchemy_store.py"
+MODELS = "mlflow/store/tracking/dbmodels/models.py"
+MESSAGES = "mlflow/protos/service_pb2.py"
+VALIDATION = "mlflow/utils/validation.py"
+DELIVERY = "mlflow/webhooks/delivery.py"
+GATEWAY = "mlflow/gateway"
+HTTP_PROTOCOL = "uvicorn/protocols/http/httptools_impl.py:HttpToolsProtocol"
+
+logger = logging.getLogger(__name__)
+
+# In the order in which they are applied.
+FENCES = (
+    Fence(
+        "forked_workers",
+        required=False,
+        package="uvicorn",
+        functions=("uvicorn/_subprocess.py:get_subprocess",),
+    ),
+    Fence(
+        "trailers",
+        required=True,
+        package="uvicorn",
+        functions=tuple(
+            f"{HTTP_PROTOCOL}.{method}"
+            for method in ("on_message_begin", "on_header", "on_headers_complete")
+        ),
+    ),
+    Fence(
+        "destinations",
+        required=True,
+        functions=(
+            f"{HANDLERS}:_validate_storage_location_uri",
+            f"{TRACKING}:SqlAlchemyStore.start_trace",
+            f"{VALIDATION}:_validate_webhook_url",
+            f"{VALIDATION}:_is_public_ip",
+            f"{VALIDATION}:_validate_gateway_api_base",
+            f"{DELIVERY}:_create_webhook_session",
+            f"{DELIVERY}:_send_webhook_request",
+            "mlflow/webhooks/ssrf.py:_assert_public_peer",
+            f"{GATEWAY}/ssrf.py:_assert_public_ip",
+            f"{GATEWAY}/ssrf.py:SSRFGuardedResolver.resolve",
+            f"{GATEWAY}/providers/utils.py:_aiohttp_post",
+            "mlflow/server/gateway_api.py:_enable_upstream_ssrf_protection",
+        ),
+    ),
+    Fence(
+        "messages",
+        required=False,
+        functions=("mlflow/utils/proto_json_utils.py:message_to_json",),
+    ),
+    Fence(
+        "run_search",
+        required=False,
+        functions=(
+            f"{HANDLERS}:_search_runs",
+            f"{MODELS}:SqlRun.to_mlflow_entity",
+            f"{TRACKING}:SqlAlchemyStore._search_runs",
+            f"{TRACKING}:SqlAlchemyStore._get_eager_run_query_options",
+            f"{TRACKING}:SqlAlchemyStore._get_run_inputs",
+            f"{TRACKING}:SqlAlchemyStore._get_model_outputs_bulk",
+        ),
+        tables={
+            f"{MODELS}:SqlLatestMetric": (
+                *("key", "value", "timestamp", "step", "is_nan", "run_uuid"),
+            ),
+            f"{MODELS}:SqlParam": ("key", "value", "run_uuid"),
+            f"{MODELS}:SqlTag": ("key", "value", "run_uuid"),
+            f"{MODELS}:SqlInput": (
+                *("input_uuid", "source_type", "source_id", "destination_type", "destination_id"),
+                "step",
+            ),
+            f"{MODELS}:SqlInputTag": ("input_uuid", "name", "value"),
+            f"{MODELS}:SqlDataset": (
+                *("dataset_uuid", "experiment_id", "name", "digest", "dataset_source_type"),
+                *("dataset_source", "dataset_schema", "dataset_profile"),
+            ),
+        },
+        messages={
+            f"{MESSAGES}:Run": ("info", "data", "inputs", "outputs"),
+            f"{MESSAGES}:RunData": ("metrics", "params", "tags"),
+            f"{MESSAGES}:RunInputs": ("dataset_inputs", "model_inputs"),
+            f"{MESSAGES}:RunOutputs": ("model_outputs",),
+            # All but the first four belong to metrics of logged models, not of runs.
+            f"{MESSAGES}:Metric": (
+                *("key", "value", "timestamp", "step"),
+                *("dataset_name", "dataset_digest", "model_id", "run_id"),
+            ),
+            f"{MESSAGES}:Param": ("key", "value"),
+            f"{MESSAGES}:RunTag": ("key", "value"),
+            f"{MESSAGES}:DatasetInput": ("tags", "dataset"),
+            f"{MESSAGES}:InputTag": ("key", "value"),
+            f"{MESSAGES}:Dataset": (
+                *("name", "digest", "source_type", "source", "schema", "profile"),
+            ),
+            f"{MESSAGES}:ModelOutput": ("model_id", "step"),
+            f"{MESSAGES}:SearchRuns.Response": ("runs", "next_page_token"),
+        },
+    ),
+    Fence(
+        "artifacts",
+        required=True,
+        functions=(
+            *(
+                f"{HANDLERS}:{function}"
+                for function in (
+                    *("_send_artifact", "_download_artifact", "_upload_artifact"),
+                    *("get_trace_artifact_handler", "upload_artifact_handler"),
+                    *("catch_mlflow_exception", "_disable_unless_serve_artifacts"),
+                    *("_disable_if_artifacts_only", "_get_artifact_repo_mlflow_artifacts"),
+                    *("_get_trace_artifact_repo", "_is_servable_proxied_run_artifact_root"),
+                    "_get_workspace_scoped_repo_path_if_enabled",
+                )
+            ),
+            "mlflow/server/__init__.py:serve_get_trace_artifact",
+            "mlflow/server/__init__.py:serve_upload_artifact",
+            f"{ARTIFACT_ROUTER}:_get_artifact_repo",
+            f"{ARTIFACT_ROUTER}:_get_workspace_scoped_path",
+            f"{ARTIFACT_ROUTER}:download_artifact",
+        ),
+    ),
+    Fence(
+        "wsgi_bridge",
+        required=True,
+        functions=(f"{FASTAPI}:create_fastapi_app",),
+    ),
+    Fence(
+        "flask_shortcut",
+        required=False,
+        functions=(f"{FASTAPI}:create_fastapi_app",),
+        middlewares=True,
+    ),
+    Fence(
+        "read_only",
+        required=True,
+        functions=(
+            f"{AUTH}:create_app",
+            f"{AUTH}:_before_request",
+            f"{AUTH}:authenticate_request_basic_auth",
+            f"{AUTH}:is_unprotected_route",
+            f"{AUTH}:make_basic_auth_response",
+            f"{AUTH}:add_fastapi_permission_middleware",
+        ),
+    ),
+    Fence(
+        "user_lookup",
+        required=False,
+        functions=("mlflow/server/auth/sqlalchemy_store.py:SqlAlchemyStore.get_user",),
+    ),
+    Fence("jobs", required=False, functions=(f"{AUTH}:create_app",)),
+)
+
+
+def breaches() -> dict[str, list[str]]:
+    """Return by patch what differs in the installed release; nothing for a patch that fits."""
+    mlflow = version("mlflow")
+    release = read_release(mlflow)
+    if release is None:
+        known = ", ".join(tested_releases())
+        return {
+            fence.patch: [
+                f"MLflow {mlflow} is not one of the releases it was tested with ({known})"
+            ]
+            for fence in FENCES
+        }
+    found: dict[str, list[str]] = {}
+    for fence in FENCES:
+        installed, tested = version(fence.package), release.packages[fence.package]
+        found[fence.patch] = (
+            fence.breaches(release, sources.root_of(fence.package))
+            if installed == tested
+            else [f"{fence.package} is {installed}, and it was tested with {tested}"]
+        )
+    return found
+
+
+def choose() -> tuple[str, ...]:
+    """Return the patches to apply; stop if a required one does not fit."""
+    # In a process of its own: the sources as syntax trees take memory that Python keeps.
+    command = [sys.executable, str(PROGRAM), "patches"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    wanted = os.environ.get(WANTED)
+    result = []
+    for fence in FENCES:
+        reasons = "; ".join(found[fence.patch])
+        if fence.required and reasons:
+            logger.error(
+                "Patch %s is required and does not fit: %s. Install a release that it was tested"
+                " with, or test it with this one: make lock MLFLOW=<version>",
+                fence.patch,
+                reasons,
+            )
+            sys.exit(EX_CONFIG)
+        if fence.required or wanted is None or fence.patch in wanted.split(","):
+            if reasons:
+                logger.warning("Patch %s is left out: %s", fence.patch, reasons)
+            else:
+                result.append(fence.patch)
+    os.environ[CHOSEN] = ",".join(result)
+    return tuple(result)
+
+
+def chosen() -> tuple[str, ...]:
+    """Return the patches that the supervisor chose for this worker."""
+    return tuple(os.environ[CHOSEN].split(","))

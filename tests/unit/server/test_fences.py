@@ -1,0 +1,110 @@
+"""Patches fit the releases that they were tested with, and nothing that differs from them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from mlflow_host import fences
+from mlflow_host.fences import FENCES
+from mlflow_host.fences.fence import SERVER, read_release
+from mlflow_host.fences.fence import tested_releases as recorded
+
+from tests.tracking_server import EACH_VERSION, VERSION, VERSIONS
+
+from .changed_mlflow import add_column, add_field, add_middleware, copy_files, packages
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mlflow_host.fences.fence import Fence, Release
+
+FITTING: dict[str, list[str]] = {fence.patch: [] for fence in FENCES}
+OPTIONAL = {fence.patch for fence in FENCES if not fence.required}
+
+
+def release(version: str = VERSION) -> Release:
+    found = read_release(version)
+    assert found
+    return found
+
+
+def breaches(root: Path, version: str = VERSION) -> dict[str, list[str]]:
+    return {fence.patch: fence.breaches(release(version), root) for fence in FENCES}
+
+
+def functions() -> list[tuple[Fence, str]]:
+    return [
+        (fence, name)
+        for fence in FENCES
+        for name in fence.functions
+        if release().functions[name] is not None
+    ]
+
+
+def test_releases_each_lock_has_a_record() -> None:
+    assert recorded() == VERSIONS
+
+
+@pytest.mark.parametrize("version", EACH_VERSION)
+def test_fences_release_that_was_tested_fits(version: str) -> None:
+    assert breaches(packages(version), version) == FITTING
+
+
+def test_fences_other_release_fits_no_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fences, "version", lambda _: "3.99.0")
+
+    found = fences.breaches()
+
+    assert found.keys() == FITTING.keys()
+    expected = (
+        f"MLflow 3.99.0 is not one of the releases it was tested with ({', '.join(VERSIONS)})"
+    )
+    assert set(map(tuple, found.values())) == {(expected,)}
+
+
+@pytest.mark.parametrize(("fence", "name"), functions(), ids=lambda value: str(value)[:60])
+def test_fence_renamed_function_does_not_fit(fence: Fence, name: str, tmp_path: Path) -> None:
+    file, _, path = name.partition(":")
+    root = copy_files({file}, tmp_path)
+    copied = root / file
+    copied.write_text(copied.read_text().replace(f"def {path.rpartition('.')[2]}(", "def renamed("))
+
+    alone = replace(fence, functions=(name,), tables={}, messages={}, middlewares=False)
+    assert alone.breaches(release(), root) == [f"{name} does not exist"]
+
+
+@pytest.mark.parametrize("fence", [one for one in FENCES if one.tables], ids=lambda one: one.patch)
+def test_fence_added_column_does_not_fit(fence: Fence, tmp_path: Path) -> None:
+    for name in fence.tables:
+        root = copy_files({name.partition(":")[0]}, tmp_path)
+        add_column(root, name.partition(":")[2])
+        alone = replace(fence, functions=(), tables={name: fence.tables[name]}, messages={})
+        [breach] = alone.breaches(release(), root)
+        assert breach.startswith(f"{name} has the columns ['comment'")
+
+
+@pytest.mark.parametrize(
+    "fence", [one for one in FENCES if one.messages], ids=lambda one: one.patch
+)
+def test_fence_added_field_does_not_fit(fence: Fence, tmp_path: Path) -> None:
+    for name in fence.messages:
+        root = copy_files({name.partition(":")[0]}, tmp_path)
+        add_field(root, name.partition(":")[2])
+        alone = replace(fence, functions=(), tables={}, messages={name: fence.messages[name]})
+        [breach] = alone.breaches(release(), root)
+        assert breach.startswith(f"{name} has the fields")
+        assert "comment" in breach
+
+
+def test_fence_added_middleware_does_not_fit(tmp_path: Path) -> None:
+    [fence] = [one for one in FENCES if one.middlewares]
+    names = {name.rpartition(":")[0].rpartition(":")[0] for name in release().middlewares}
+    root = copy_files(names, tmp_path)
+    assert fence.breaches(release(), root) == []
+    add_middleware(root)
+
+    [breach] = fence.breaches(release(), root)
+
+    assert breach.startswith(f"{SERVER} has the middlewares")
