@@ -27,7 +27,7 @@ import pytest
 import requests
 import yaml
 
-from plugins.action.python_zipapp import write_zipapp
+from roles.mlflow.action_plugins.python_zipapp import write_zipapp
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

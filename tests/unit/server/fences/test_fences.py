@@ -64,7 +64,9 @@ def test_fences_other_release_fits_no_patch(monkeypatch: pytest.MonkeyPatch) -> 
     assert set(map(tuple, found.values())) == {(expected,)}
 
 
-@pytest.mark.parametrize(("fence", "name"), functions(), ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("fence", "name"), functions(), ids=lambda value: getattr(value, "patch", value)
+)
 def test_fence_renamed_function_does_not_fit(fence: Fence, name: str, tmp_path: Path) -> None:
     file, _, path = name.partition(":")
     root = copy_files({file}, tmp_path)

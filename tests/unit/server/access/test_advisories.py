@@ -1,6 +1,6 @@
 """MLflow's advisories of 2025 and 2026 that concern a tracking server, each tried on ours.
 
-Webhooks and addresses are in tests/unit/destinations, paths of artifacts in tests/unit/artifacts.
+Webhooks and addresses are in ../destinations, paths of artifacts in ../artifacts.
 `mallory` may log in, and is denied the administrator's experiment and model.
 """
 
