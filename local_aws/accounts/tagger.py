@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_aws import profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from local_aws.settings import Settings
 
@@ -76,69 +76,91 @@ class Tagger:
         )
         self._place = {"endpoint_url": settings.endpoint, "verify": str(settings.ca_file)}
         self._clients: dict[str, Any] = {}
+        # Names of what was tagged, by the operation that lists it.
+        self._tagged: dict[str, set[str]] = {}
 
     def tag_all(self) -> None:
-        """Tag what has not all of the tags."""
-        for tag in self._taggings():
-            # What was listed can be gone, or not ready, and has its turn the next time.
-            with contextlib.suppress(ClientError, BotoCoreError):
-                tag()
-
-    def _taggings(self) -> Iterator[Callable[[], Any]]:
-        yield self._tag_ec2
-        yield self._tag_rds
-        yield self._tag_iam
-        yield self._tag_buckets
-        yield self._tag_apis
-        for service, operation, path, parameter, tags in (
-            ("lambda", "list_functions", "Functions[].FunctionArn", "Resource", self._tags),
-            ("logs", "describe_log_groups", "logGroups[].arn", "resourceArn", self._tags),
-            ("secretsmanager", "list_secrets", "SecretList[].ARN", "SecretId", self._list),
-        ):
-            for name in self._listed(service, operation, path):
-                arguments = {parameter: name.removesuffix(":*")}
-                key = "tags" if service == "logs" else "Tags"
-                yield _bind(self._client(service).tag_resource, **arguments, **{key: tags})
-
-    def _tag_ec2(self) -> None:
+        """Tag what was made since the last time, once: who removes the tag has removed it."""
         for operation, path in _EC2.items():
-            names = self._listed("ec2", operation, path)
-            if names:
-                self._client("ec2").create_tags(Resources=names, Tags=self._list)
-
-    def _tag_rds(self) -> None:
+            self._tag_new("ec2", operation, path, self._tag_ec2)
         for operation, path in _RDS.items():
-            for name in self._listed("rds", operation, path):
-                with contextlib.suppress(ClientError):
-                    self._client("rds").add_tags_to_resource(ResourceName=name, Tags=self._list)
-
-    def _tag_iam(self) -> None:
-        iam = self._client("iam")
-        for name in self._listed("iam", "list_roles", "Roles[].RoleName"):
-            iam.tag_role(RoleName=name, Tags=self._list)
+            self._tag_new("rds", operation, path, self._tag_rds)
+        self._tag_new("iam", "list_roles", "Roles[].RoleName", self._tag_role)
         path = "InstanceProfiles[].InstanceProfileName"
-        for name in self._listed("iam", "list_instance_profiles", path):
-            iam.tag_instance_profile(InstanceProfileName=name, Tags=self._list)
+        self._tag_new("iam", "list_instance_profiles", path, self._tag_instance_profile)
+        self._tag_new("s3", "list_buckets", "Buckets[].Name", self._tag_bucket)
+        self._tag_new("apigatewayv2", "get_apis", "Items[].ApiId", self._tag_api)
+        self._tag_new("apigatewayv2", "get_apis", "Items[].ApiId", self._tag_stages, "stages")
+        self._tag_new("lambda", "list_functions", "Functions[].FunctionArn", self._tag_function)
+        self._tag_new("logs", "describe_log_groups", "logGroups[].arn", self._tag_log_group)
+        self._tag_new("secretsmanager", "list_secrets", "SecretList[].ARN", self._tag_secret)
 
-    def _tag_buckets(self) -> None:
+    def _tag_new(
+        self,
+        service: str,
+        operation: str,
+        path: str,
+        tag: Callable[[str], bool | None],
+        part: str = "",
+    ) -> None:
+        """Tag those that an operation lists and that are not tagged yet; False is not done yet."""
+        names = self._listed(service, operation, path)
+        tagged = self._tagged.setdefault(part or operation, set())
+        # One of the same name may be made again.
+        tagged &= set(names)
+        for name in names:
+            if name not in tagged:
+                # What was listed can be gone, or not ready, and has its turn the next time.
+                with contextlib.suppress(ClientError, BotoCoreError):
+                    if tag(name) is not False:
+                        tagged.add(name)
+
+    def _tag_ec2(self, name: str) -> None:
+        self._client("ec2").create_tags(Resources=[name], Tags=self._list)
+
+    def _tag_rds(self, name: str) -> None:
+        self._client("rds").add_tags_to_resource(ResourceName=name, Tags=self._list)
+
+    def _tag_role(self, name: str) -> None:
+        self._client("iam").tag_role(RoleName=name, Tags=self._list)
+
+    def _tag_instance_profile(self, name: str) -> None:
+        iam = self._client("iam")
+        iam.tag_instance_profile(InstanceProfileName=name, Tags=self._list)
+
+    def _tag_bucket(self, name: str) -> None:
         s3 = self._client("s3")
-        for name in self._listed("s3", "list_buckets", "Buckets[].Name"):
-            try:
-                present = s3.get_bucket_tagging(Bucket=name)["TagSet"]
-            except ClientError:
-                present = []
-            own = [tag for tag in present if tag["Key"] not in self._tags]
-            s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [*own, *self._list]})
+        try:
+            present = s3.get_bucket_tagging(Bucket=name)["TagSet"]
+        except ClientError:
+            present = []
+        own = [tag for tag in present if tag["Key"] not in self._tags]
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [*own, *self._list]})
 
-    def _tag_apis(self) -> None:
+    def _tag_api(self, name: str) -> None:
+        self._client("apigatewayv2").tag_resource(ResourceArn=self._api(name), Tags=self._tags)
+
+    def _tag_stages(self, name: str) -> bool:
+        """Tag the stages of an API; return whether there are any."""
         apis = self._client("apigatewayv2")
-        region = apis.meta.region_name
-        for api in self._listed("apigatewayv2", "get_apis", "Items[].ApiId"):
-            arn = f"arn:aws:apigateway:{region}::/apis/{api}"
+        stages = apis.get_stages(ApiId=name)["Items"]
+        for stage in stages:
+            arn = f"{self._api(name)}/stages/{stage['StageName']}"
             apis.tag_resource(ResourceArn=arn, Tags=self._tags)
-            for stage in apis.get_stages(ApiId=api)["Items"]:
-                stage_arn = f"{arn}/stages/{stage['StageName']}"
-                apis.tag_resource(ResourceArn=stage_arn, Tags=self._tags)
+        return bool(stages)
+
+    def _api(self, name: str) -> str:
+        region = self._client("apigatewayv2").meta.region_name
+        return f"arn:aws:apigateway:{region}::/apis/{name}"
+
+    def _tag_function(self, name: str) -> None:
+        self._client("lambda").tag_resource(Resource=name, Tags=self._tags)
+
+    def _tag_log_group(self, name: str) -> None:
+        self._client("logs").tag_resource(resourceArn=name.removesuffix(":*"), tags=self._tags)
+
+    def _tag_secret(self, name: str) -> None:
+        self._client("secretsmanager").tag_resource(SecretId=name, Tags=self._list)
 
     def _listed(self, service: str, operation: str, path: str) -> list[str]:
         """Return the names of what a service lists; none when it cannot be asked."""
@@ -155,7 +177,3 @@ class Tagger:
         if service not in self._clients:
             self._clients[service] = self._session.client(service, **self._place)
         return self._clients[service]
-
-
-def _bind(call: Callable[..., Any], **arguments: Any) -> Callable[[], Any]:
-    return lambda: call(**arguments)
