@@ -24,7 +24,7 @@ from local_aws import profile
 from tests import neighbours
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # How fast a machine makes examples is no property of what is tested.
 hypothesis.settings.register_profile(
@@ -315,7 +315,9 @@ class LocalAws:
         return found + [name for names in listings for name in names if named.search(name)]
 
 
-def started(aws: LocalAws) -> Iterator[LocalAws]:
+def started(
+    aws: LocalAws, before_neighbours: Callable[[], object] = lambda: None
+) -> Iterator[LocalAws]:
     """Start local AWS for the time of a fixture, and see that it goes without a trace."""
     start = aws.command("start")
     assert start.returncode == 0, start.stdout + start.stderr
@@ -323,6 +325,7 @@ def started(aws: LocalAws) -> Iterator[LocalAws]:
     try:
         if "deployment" in aws.variables:
             aws.allow_deployment(aws.variables["deployment"])
+        before_neighbours()
         with aws.among_neighbours() if aws.has_neighbours else nullcontext():
             yield aws
     finally:

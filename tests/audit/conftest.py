@@ -1,4 +1,4 @@
-"""Prowler's findings in an empty account, and in the same one with a deployment."""
+"""Prowler's findings in an empty account, with neighbours, and with a deployment beside them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local_aws.profile import ADMINISTRATOR
 from tests.audit.findings import Accepted, Finding, environment
 from tests.conftest import ROOT, LocalAws, started
 
@@ -39,33 +40,35 @@ class Audit:
 
     told: list[dict[str, Any]]
     errors: str
-    # Check and resource of what another audit has told already.
-    known: frozenset[tuple[str, str]] = frozenset()
+    # Check and resource of what the empty account has, and of what neighbours have in it.
+    account: frozenset[tuple[str, str]] = frozenset()
+    neighbours: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def failed(self) -> list[Finding]:
-        """The checks that failed."""
+        """The checks that failed, except on resources of neighbours."""
         return [
             Finding(
                 Accepted(
                     item["metadata"]["event_code"],
                     item["severity"].lower(),
-                    "account" if self._key(item) in self.known else "deployment",
+                    "account" if self._key(item) in self.account else "deployment",
                 ),
                 item["resources"][0]["uid"],
                 item["status_detail"],
             )
             for item in self.told
-            if item["status_code"] == "FAIL"
+            if item["status_code"] == "FAIL" and self._key(item) not in self.neighbours
         ]
 
     @property
     def passed(self) -> set[str]:
-        """The checks that a resource passed which no other audit has told of."""
+        """The checks that a resource of the deployment passed."""
         return {
             item["metadata"]["event_code"]
             for item in self.told
-            if item["status_code"] == "PASS" and self._key(item) not in self.known
+            if item["status_code"] == "PASS"
+            and self._key(item) not in self.account | self.neighbours
         }
 
     @property
@@ -83,8 +86,18 @@ class Audit:
         return item["metadata"]["event_code"], item["resources"][0]["uid"]
 
 
-def prowl(aws: LocalAws, name: str, known: frozenset[tuple[str, str]] = frozenset()) -> Audit:
-    """Run Prowler; its report and its log stay until the next run."""
+def prowl(aws: LocalAws, name: str, *before: Audit) -> Audit:
+    """Run Prowler as the account's administrator; its report and its log stay until the next run.
+
+    Parameters
+    ----------
+    aws
+        The account.
+    name
+        Name of the report.
+    before
+        The audits of the empty account and of the one with neighbours.
+    """
     reports = ROOT / ".cache/audit-reports"
     result = subprocess.run(
         [
@@ -97,6 +110,8 @@ def prowl(aws: LocalAws, name: str, known: frozenset[tuple[str, str]] = frozense
         ],
         env=environment(
             {
+                # Auditors may read everything; the deployer may read what is the deployment's.
+                "AWS_PROFILE": ADMINISTRATOR.profile,
                 "AWS_CONFIG_FILE": str(aws.directory / "config"),
                 "AWS_SHARED_CREDENTIALS_FILE": str(aws.directory / "config"),
                 "AWS_ENDPOINT_URL": f"https://127.0.0.1:{aws.port}",
@@ -111,31 +126,40 @@ def prowl(aws: LocalAws, name: str, known: frozenset[tuple[str, str]] = frozense
     )
     assert result.returncode == 0, result.stdout
     told = json.loads((reports / f"{name}.ocsf.json").read_text())
-    return Audit(told, (reports / f"{name}.log").read_text(), known)
+    errors = (reports / f"{name}.log").read_text()
+    account, *others = (one.keys for one in before) if before else (frozenset(),)
+    return Audit(told, errors, account, frozenset().union(*others) - account)
 
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[LocalAws]:
+    reports = ROOT / ".cache/audit-reports"
+    # Prowler appends to a report that exists.
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir(parents=True)
     # What an interrupted run has left on this machine belongs to another deployment.
     shutil.rmtree(ROOT / ".deploy" / NAME, ignore_errors=True)
-    yield from started(
-        LocalAws(
-            ROOT / ".cache/audit",
-            5579,
-            {
-                "deployment": NAME,
-                # The inventory of local AWS has it otherwise than the role.
-                "aws_rds_deletion_protection": True,
-                # A play of the tests' own would look for it beside itself.
-                "deployment_dir": str(ROOT / ".deploy" / NAME),
-            },
-        )
+    local_aws = LocalAws(
+        ROOT / ".cache/audit",
+        5579,
+        {
+            "deployment": NAME,
+            # The inventory of local AWS has it otherwise than the role.
+            "aws_rds_deletion_protection": True,
+            # A play of the tests' own would look for it beside itself.
+            "deployment_dir": str(ROOT / ".deploy" / NAME),
+        },
     )
+    yield from started(local_aws, lambda: _empty.append(prowl(local_aws, "empty")))
+
+
+# The audit of the account before anybody lives in it.
+_empty: list[Audit] = []
 
 
 @dataclass(frozen=True)
 class Audits:
-    """The account before and after the playbooks."""
+    """The account without anything, and with neighbours and the deployment."""
 
     empty: Audit
     deployed: Audit
@@ -143,11 +167,8 @@ class Audits:
 
 @pytest.fixture(scope="session")
 def audits(aws: LocalAws) -> Audits:
-    reports = ROOT / ".cache/audit-reports"
-    # Prowler appends to a report that is there.
-    shutil.rmtree(reports, ignore_errors=True)
-    reports.mkdir(parents=True)
-    empty = prowl(aws, "empty")
+    [empty] = _empty
+    neighbours = prowl(aws, "neighbours")
     play = aws.play("tests/audit/deployment.yml")
     assert play.returncode == 0, play.output
-    return Audits(empty, prowl(aws, "deployed", empty.keys))
+    return Audits(empty, prowl(aws, "deployed", empty, neighbours))

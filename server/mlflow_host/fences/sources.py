@@ -1,20 +1,24 @@
 """Read what patches rely on from the sources of an installed package, without importing it.
 
-The import of MLflow takes seconds, and a release that lacks something might fail to import.
+The import of MLflow takes seconds, and a release that lacks something might fail to import. Its
+largest modules have more than 10,000 lines, so only the definitions in question are parsed.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
+import re
+import textwrap
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-Scope = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+SERIALIZED = re.compile(r"AddSerializedFile\((b'.*')\)$", re.MULTILINE)
 
 
 def root_of(package: str) -> Path:
@@ -27,8 +31,7 @@ def root_of(package: str) -> Path:
 
 def function_parameters(root: Path, name: str) -> list[str] | None:
     """Return the parameters of `file:function` or `file:Class.method`, None if it is missing."""
-    file, _, path = name.partition(":")
-    node = _find(_statements(root / file), path.split("."))
+    node = _definition(root, name)
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return None
     arguments = node.args
@@ -40,8 +43,7 @@ def function_parameters(root: Path, name: str) -> list[str] | None:
 
 def table_columns(root: Path, name: str) -> list[str] | None:
     """Return the columns of `file:Class`, a table of SQLAlchemy's, None if it does not exist."""
-    file, _, path = name.partition(":")
-    node = _find(_statements(root / file), [path])
+    node = _definition(root, name)
     if not isinstance(node, ast.ClassDef):
         return None
     columns = []
@@ -63,18 +65,10 @@ def message_fields(root: Path, name: str) -> list[str] | None:
     from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
     file, _, path = name.partition(":")
-    for node in ast.walk(ast.Module(_statements(root / file), [])):
-        if (
-            isinstance(node, ast.Call)
-            and ast.unparse(node.func).endswith("AddSerializedFile")
-            and isinstance(node.args[0], ast.Constant)
-            and isinstance(node.args[0].value, bytes)
-        ):
-            described = FileDescriptorProto.FromString(node.args[0].value)
-            break
-    else:
+    literal = SERIALIZED.search(_text(root / file))
+    if literal is None:
         return None
-    messages = described.message_type
+    messages = FileDescriptorProto.FromString(ast.literal_eval(literal[1])).message_type
     for part in path.split("."):
         found = [one for one in messages if one.name == part]
         if not found:
@@ -87,17 +81,18 @@ def middlewares(root: Path, package: str) -> list[str]:
     """Return where the modules of a folder add middlewares: `file:function:middleware`, sorted."""
     found = []
     for path in sorted((root / package).rglob("*.py")):
-        if "middleware" not in path.read_text():
+        text = _text(path)
+        if "middleware" not in text:
             continue
         name = path.relative_to(root).as_posix()
-        for statement in _statements(path):
-            outer = getattr(statement, "name", "")
-            found += [f"{name}:{outer}:{added}" for added in _added_middlewares(statement)]
+        for outer, block in _blocks(text).items():
+            if "middleware" in block:
+                found += [f"{name}:{outer}:{added}" for added in _added_middlewares(block)]
     return sorted(found)
 
 
-def _added_middlewares(statement: ast.stmt) -> Iterator[str]:
-    for node in ast.walk(statement):
+def _added_middlewares(block: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(block)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             for decorator in node.decorator_list:
                 if _is_call_of(decorator, "middleware"):
@@ -118,22 +113,42 @@ def _is_call_of(node: ast.expr, method: str) -> bool:
     )
 
 
-def _find(statements: Sequence[ast.stmt], path: list[str]) -> ast.stmt | None:
-    """Return the definition with this path, None if it does not exist."""
-    for statement in statements:
-        if isinstance(statement, Scope) and statement.name == path[0]:
-            return _find(statement.body, path[1:]) if path[1:] else statement
-    return None
+def _definition(root: Path, name: str) -> ast.stmt | None:
+    """Return the definition `file:function`, `file:Class` or `file:Class.method`, None without."""
+    file, _, path = name.partition(":")
+    block = _text(root / file)
+    for part in path.split("."):
+        blocks = _blocks(block)
+        if part not in blocks:
+            return None
+        definition = blocks[part]
+        block = textwrap.dedent(BODY.split(definition, 1)[-1])
+    return next(
+        (one for one in ast.parse(definition).body if getattr(one, "name", "") == part), None
+    )
 
 
-def _statements(path: Path) -> list[ast.stmt]:
-    """Return the statements of a file, none if it does not exist."""
+@lru_cache(maxsize=32)
+def _blocks(text: str) -> dict[str, str]:
+    """Return the definitions at the left margin by their names, and the rest under ""."""
+    starts = [*(match.start() for match in DEFINITION.finditer(text)), len(text)]
+    blocks = {"": text[: starts[0]]}
+    for start, end in itertools.pairwise(starts):
+        if found := NAME.search(text, start, end):
+            blocks[found[1]] = text[start:end]
+    return blocks
+
+
+# A definition begins with its first decorator.
+DEFINITION = re.compile(r"^(?:@.*\n(?:[ )@#].*\n|\n)*)?(?:async def|def|class) \w+", re.MULTILINE)
+NAME = re.compile(r"^(?:async def|def|class) (\w+)", re.MULTILINE)
+# What follows the first line of a class.
+BODY = re.compile(r":[ ]*(?:#.*)?\n")
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file, "" if it does not exist."""
     try:
-        return _parse(path.read_text())
+        return path.read_text()
     except FileNotFoundError:
-        return []
-
-
-@lru_cache(maxsize=8)
-def _parse(text: str) -> list[ast.stmt]:
-    return ast.parse(text).body
+        return ""

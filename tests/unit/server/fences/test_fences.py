@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlflow_host import fences
@@ -50,6 +51,24 @@ def test_releases_each_lock_has_a_record() -> None:
 @pytest.mark.parametrize("version", EACH_VERSION)
 def test_fences_release_that_was_tested_fits(version: str) -> None:
     assert breaches(packages(version), version) == FITTING
+
+
+@pytest.mark.parametrize("version", EACH_VERSION)
+def test_sources_each_function_is_read_as_by_python(version: str) -> None:
+    """The reader parses single definitions; here the whole module is parsed."""
+    modules: dict[str, ast.Module] = {}
+    for name, parameters in release(version).functions.items():
+        file, _, path = name.partition(":")
+        source = packages(version) / file
+        if file not in modules:
+            modules[file] = ast.parse(source.read_text() if source.exists() else "")
+        node: Any = modules[file]
+        for part in path.split("."):
+            node = next((one for one in node.body if getattr(one, "name", "") == part), None)
+            if node is None:
+                break
+        found = node and [one.arg for one in [*node.args.args, *node.args.kwonlyargs]]
+        assert (name, parameters) == (name, found)
 
 
 def test_fences_other_release_fits_no_patch(monkeypatch: pytest.MonkeyPatch) -> None:
