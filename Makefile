@@ -53,6 +53,9 @@ up: system $(VENV)/.up ## everything on this machine: local AWS, the whole deplo
 	set -a; . $(OUTPUTS)/mlflow.env; set +a; $(BIN)/python models/train.py models/configs/poisson.json
 	@scripts/show-deployment.sh $(OUTPUTS)
 
+.PHONY: setup
+setup: $(VENV)/.up ## the environment alone: .venv with Ansible, from hashed locks; starts nothing
+
 .PHONY: down
 down: ## stops local AWS and removes all that it made; images stay cached
 	@if [ -x $(BIN)/python ]; then $(ROOT) $(BIN)/python -m local_aws stop; fi
@@ -96,13 +99,16 @@ test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test and what 
 	$(MAKE) --no-print-directory molecule-full
 
 .PHONY: lint
-lint: system-test $(VENV)/.test ## ansible-lint, yamllint, ruff, mypy, shellcheck
+lint: system-test $(VENV)/.test ## code, YAML, Ansible, shell and workflows: everything that can be checked without running it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint
 	shellcheck scripts/*.sh .ci/run
+	@# Both work without a network.
+	$(BIN)/actionlint .github/workflows/*.yml
+	$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .github
 
 .PHONY: unit
 unit: system-test $(VENV)/.test ## unit tests

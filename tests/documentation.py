@@ -20,6 +20,11 @@ PAGES = [
     for page in sorted(ROOT.glob(pattern))
     if not page.relative_to(ROOT).parts[0].startswith(".")
 ]
+# Pages for those who change the project. Their commands run suites and change the repository.
+PROJECT_PAGES = [
+    *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md")),
+    *sorted(ROOT.glob("docs/reference/*.md")),
+]
 HERE_DOCUMENT = re.compile(r"<<-?'?(\w+)'?")
 COMMENT = re.compile(r"\s+#\s.*$")
 # Code in the running text that is a command.

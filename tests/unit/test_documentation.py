@@ -10,7 +10,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from tests.conftest import ROOT
-from tests.documentation import PAGES, Command, commands_of_block
+from tests.documentation import PAGES, PROJECT_PAGES, Command, commands_of_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # What is made, so that a clone does not have it.
 MADE = re.compile(r"\.deploy/|\.venv|\.local-aws|\.cache/|report/|mine|inventory/<")
 TOP = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
-TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PATH = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w-]+\.(py|yml|md|sh)")
 # Not variables, in spite of their form: metrics, a label, roles of the database, an index,
 # an output.
@@ -67,7 +67,7 @@ def named(page: Path) -> list[Path]:
 
 
 every_page = pytest.mark.parametrize(
-    "page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES]
+    "page", PAGES + PROJECT_PAGES, ids=lambda page: str(page.relative_to(ROOT))
 )
 
 
@@ -95,7 +95,9 @@ def test_paths_of_page_exist(page: Path) -> None:
 @every_page
 def test_targets_and_playbooks_of_page_exist(page: Path) -> None:
     texts = code(page)
-    targets = {found for text in texts for found in re.findall(r"^(?:\$ )?make ([a-z-]+)", text)}
+    targets = {
+        found for text in texts for found in re.findall(r"^(?:\$ )?make ([a-z][a-z0-9-]*)", text)
+    }
     playbooks = {
         found for text in texts for found in re.findall(r"(?<![\w/])playbooks/[\w-]+\.yml", text)
     }
