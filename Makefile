@@ -94,7 +94,7 @@ test: system-test $(VENV)/.test ## everything that CI runs
 	$(MAKE) --no-print-directory --jobs=3 --output-sync=target provisioning e2e unit local-aws lint molecule
 
 .PHONY: test-full
-test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test and what is too slow for it
+test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test, and all tests that are too slow for it
 	$(BIN)/pytest -m slow tests
 	$(MAKE) --no-print-directory molecule-full
 
@@ -109,13 +109,14 @@ lint: system-test $(VENV)/.test ## code, YAML, Ansible, shell and workflows: eve
 	@# Both work without a network.
 	$(BIN)/actionlint .github/workflows/*.yml
 	$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .github
+	$(MAKE) --no-print-directory site
 
 .PHONY: unit
 unit: system-test $(VENV)/.test ## unit tests
 	$(BIN)/pytest -m 'not slow' tests/unit
 
 .PHONY: local-aws
-local-aws: system-test $(VENV)/.test ## local AWS by itself, held against what AWS documents
+local-aws: system-test $(VENV)/.test ## local AWS by itself, compared with what AWS documents
 	$(BIN)/pytest -m 'not slow' tests/local_aws
 
 .PHONY: provisioning
@@ -134,15 +135,15 @@ molecule-full: system-test $(VENV)/.test ## every scenario, on Debian 12 as well
 	$(ROOT) env "PATH=$$PATH" scripts/molecule.sh tls_proxy/acme mlflow/alternative mlflow/failure
 
 .PHONY: e2e
-e2e: system-test $(VENV)/.test ## what a user does, from make up to make down
+e2e: system-test $(VENV)/.test ## the steps of a user, from make up to make down
 	env --unset=MAKEFLAGS --unset=MAKELEVEL $(BIN)/pytest -m 'not slow' tests/e2e
 
 .PHONY: audit
-audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## checkov and prowler: each finding is mended or explained
+audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## Checkov and Prowler: each finding is fixed or explained
 	$(BIN)/pytest tests/audit
 
 .PHONY: bench
-bench: system-test $(VENV)/.test ## how fast it is, beside what else one could do
+bench: system-test $(VENV)/.test ## how fast it is, compared with the alternatives
 	$(BIN)/python -m tests.bench.metrics_endpoint
 	$(BIN)/python -m tests.bench.server
 	$(BIN)/python -m tests.bench.experiments
@@ -153,9 +154,16 @@ aws-report: $(VENV)/.up ## packs the transcript AWS_TRANSCRIPT of a run, to send
 	@$(BIN)/python -m aws_transcript report
 
 .PHONY: docs
-docs: $(VENV)/.up ## writes docs/variables.md from the roles, docs/iam/deploy-policy.json from the calls
+docs: $(VENV)/.up ## writes the generated pages: variables, modules, metrics, make targets, the deployer's policy
 	$(BIN)/python scripts/document_variables.py
+	$(BIN)/python scripts/document_reference.py
 	$(BIN)/python scripts/write_deploy_policy.py
+
+.PHONY: site
+site: $(VENV)/.test ## builds the documentation site into build/site; a broken link is an error
+	$(BIN)/python scripts/site_pages.py build/pages
+	@# Not --quiet, which also switches the strict checks off. The variable hides the announcement of the successor (docs/decisions.md).
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .PHONY: lock
 lock: $(VENV)/.up ## renews the hashed locks from requirements/*.in
