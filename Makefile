@@ -18,6 +18,7 @@ PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_ACCOUNT,LOCAL_AWS_BASE_IMAGE,LO
 # Bytecode of root's would be in the way of who removes the clone.
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(PASSED) PYTHONDONTWRITEBYTECODE=1)
 AUDIT := .venv-audit
+RELEASE := .venv-release
 OUTPUTS := .deploy/$(DEPLOYMENT)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_PYTHON_DOWNLOADS := never
@@ -87,6 +88,10 @@ $(AUDIT)/%/.up: requirements/bootstrap.txt requirements/audit/%.txt
 	@touch $@
 	@touch $@
 
+$(RELEASE)/.up: requirements/bootstrap.txt requirements/release.txt
+	@scripts/virtual-environment.sh $(PYTHON) $(@D) $^
+	@touch $@
+
 .PHONY: test
 test: system-test $(VENV)/.test ## everything that CI runs
 	$(ROOT) $(BIN)/python -m local_aws image
@@ -112,7 +117,7 @@ lint: system-test $(VENV)/.test ## code, YAML, Ansible, shell and workflows: eve
 	$(MAKE) --no-print-directory site
 
 .PHONY: unit
-unit: system-test $(VENV)/.test ## unit tests
+unit: system-test $(VENV)/.test $(RELEASE)/.up ## unit tests
 	$(BIN)/pytest -m 'not slow' tests/unit
 
 .PHONY: local-aws
@@ -168,3 +173,11 @@ site: $(VENV)/.test ## builds the documentation site into build/site; a broken l
 .PHONY: lock
 lock: $(VENV)/.up ## renews the hashed locks from requirements/*.in
 	scripts/lock.sh
+
+.PHONY: dist
+dist: $(VENV)/.up $(RELEASE)/.up ## builds the files of the released VERSION into dist/: package, bill of materials, checksums
+	$(BIN)/python scripts/release.py build '$(VERSION)'
+
+.PHONY: release
+release: lint $(RELEASE)/.up ## checks the clone, sets VERSION, builds dist/, commits and tags; pushes nothing
+	$(BIN)/python scripts/release.py tag '$(VERSION)'
