@@ -114,6 +114,7 @@ lint: system-test $(VENV)/.test ## code, YAML, Ansible, shell and workflows: eve
 	@# Both work without a network.
 	$(BIN)/actionlint .github/workflows/*.yml
 	$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .github
+	$(BIN)/python scripts/check_commits.py
 	$(MAKE) --no-print-directory site
 
 .PHONY: unit
