@@ -115,6 +115,8 @@ lint: system-test $(VENV)/.test ## code, YAML, Ansible, shell and workflows: eve
 	$(BIN)/actionlint .github/workflows/*.yml
 	$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .github
 	$(BIN)/python scripts/check_commits.py
+	$(BIN)/codespell
+	$(BIN)/python scripts/check_language.py
 	$(MAKE) --no-print-directory site
 
 .PHONY: unit

@@ -155,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
 def _release(text: str) -> int:
     if text not in map(str, images.CODE_NAMES):
         known = ", ".join(map(str, images.CODE_NAMES))
-        raise argparse.ArgumentTypeError(f"{text} is no release of Debian known here: {known}")
+        raise argparse.ArgumentTypeError(f"{text} is not a known release of Debian: {known}")
     return int(text)
 
 

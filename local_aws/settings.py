@@ -204,13 +204,13 @@ def _document(file: Path, changed: int) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(file.read_text())
     except ValueError as error:
-        raise LocalAwsError(f"{file} is no policy: {error}. Write it as JSON.") from error
+        raise LocalAwsError(f"{file} is not a policy: {error}. Write it as JSON.") from error
     return document
 
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:  # noqa: PLR2004 - the last TCP port
-        raise LocalAwsError(f"LOCAL_AWS_PORT={text} is no TCP port: use a number from 1 to 65535.")
+        raise LocalAwsError(f"LOCAL_AWS_PORT={text} is not a TCP port: use 1 to 65535.")
     return int(text)
 
 
@@ -221,7 +221,7 @@ def _seconds(name: str, default: str = "0") -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise LocalAwsError(f"{name}={text} is no number of seconds: use 0 or more.")
+        raise LocalAwsError(f"{name}={text} is not a number of seconds: use 0 or more.")
     return value
 
 

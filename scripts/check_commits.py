@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 # The rules began with this commit: while no version is tagged, later ones are checked. A shallow
-# clone does not have the commit, so its time tells there which ones are later.
+# clone does not have the commit, so there its time decides which ones are later.
 BASE = "545e02dcc5910d80c524294fcdbc79975245ed91"
 BASE_TIME = 1795895194
 LENGTH = 72

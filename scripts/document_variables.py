@@ -25,7 +25,7 @@ def markup(text: str) -> str:
 
 
 def default(option: dict[str, Any]) -> str:
-    """Return what stands in the column of defaults."""
+    """Return the text of the column of defaults."""
     if option.get("required"):
         return "*required*"
     if "default" not in option:

@@ -8,7 +8,7 @@ value() { python -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.ar
 endpoint=$(value api_gateway_endpoint)
 ca=${LOCAL_AWS_DIR:-.local-aws}/ca.pem
 echo "==> GET $endpoint/metrics"
-# The header comes from a file, so that the token stands in no process list.
+# The header comes from a file, so that the token is not in a process list.
 metrics=$(curl --silent --show-error --fail --cacert "$ca" --header @<(printf 'Authorization: Bearer %s' "$(cat "$(value metrics_token_file)")") \
     "$endpoint/metrics")
 grep -E '^mlflow_(mse|accuracy)_[a-z]+\{run_id="' <<<"$metrics" | head -n 12

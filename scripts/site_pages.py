@@ -52,7 +52,7 @@ def linked_files(page: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Make the folder anew."""
+    """Make the folder."""
     folder = Path(sys.argv[1])
     shutil.rmtree(folder, ignore_errors=True)
     found = pages()

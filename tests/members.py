@@ -29,11 +29,11 @@ class Member:
         return self.podman.run("exec", self.container, *command, check=False)
 
     def reaches(self, address: str, port: int, seconds: float = 5) -> bool:
-        """Tell whether a TCP connection opens."""
+        """Return whether a TCP connection opens."""
         return self._connect(address, port, seconds) == 0
 
     def gets_nothing(self, address: str, port: int) -> bool:
-        """Tell whether a TCP connection is not even refused."""
+        """Return whether a TCP connection is not even refused."""
         return self._connect(address, port, 1) == TIMED_OUT
 
     def python(self, script: str, *arguments: str) -> str:

@@ -111,7 +111,7 @@ class Endpoint:
         """
         digest = environment["METRICS_TOKEN_SHA256"]
         if not _DIGEST.fullmatch(digest):
-            raise ValueError("METRICS_TOKEN_SHA256 is no SHA-256 in 64 small hexadecimal digits")
+            raise ValueError("METRICS_TOKEN_SHA256 is not a SHA-256, 64 lower-case hex digits")
         selection = Selection.from_environment(environment)
         store = Store(Database.from_environment(environment), selection)
         return cls(store, selection.tags, digest)

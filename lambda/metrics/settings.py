@@ -43,7 +43,7 @@ class Database(NamedTuple):
         KeyError
             If one is missing.
         ValueError
-            If the port or a time is no number.
+            If the port or a time is not a number.
         """
         return cls(
             host=environment["DATABASE_HOST"],
@@ -91,10 +91,10 @@ class Selection(NamedTuple):
         max_age = float(environment.get("METRICS_MAX_AGE_SECONDS") or 0)
         max_series = int(environment.get("METRICS_MAX_SERIES") or MAX_SERIES)
         if max_age < 0 or max_series < 1:
-            raise ValueError("METRICS_MAX_AGE_SECONDS and METRICS_MAX_SERIES count upwards")
+            raise ValueError("METRICS_MAX_AGE_SECONDS must be >= 0, METRICS_MAX_SERIES >= 1")
         further = json.loads(environment.get("METRICS_TAGS") or "[]")
         if not isinstance(further, list) or not all(isinstance(tag, str) for tag in further):
-            raise ValueError("METRICS_TAGS is no JSON list of names")
+            raise ValueError("METRICS_TAGS is not a JSON list of names")
         tags = tuple(dict.fromkeys(["model_type", *further]))
         if len({tag_label(tag) for tag in tags}) != len(tags):
             raise ValueError("METRICS_TAGS holds names that lead to the same label")

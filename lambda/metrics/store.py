@@ -262,7 +262,8 @@ def _reason(error: Exception) -> str:
         case TimeoutError() | errors.QueryCanceled():
             reason = "the database does not answer in time"
         case errors.InvalidRegularExpression():
-            reason = f"a filter is none: {str(error).splitlines()[0]}"
+            detail = str(error).splitlines()[0]
+            reason = f"METRICS_EXPERIMENTS or METRICS_NAMES is not a valid pattern: {detail}"
         case errors.UndefinedTable() | errors.UndefinedColumn():
             reason = "the database has no tables of MLflow yet: start the tracking server once"
         case errors.InsufficientPrivilege():

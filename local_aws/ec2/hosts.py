@@ -209,7 +209,7 @@ class Host:
             self._enter("running")
 
     def _is_up(self, began: float) -> bool:
-        """Tell whether a host that was switched on then is up by now."""
+        """Return whether a host that was switched on then is up by now."""
         age = time.monotonic() - began
         if age < self._settings.ec2_seconds:
             return False
@@ -286,7 +286,7 @@ def _user_data(instance: Any) -> bytes | None:
 
 
 def _answers(address: str) -> bool:
-    """Tell whether sshd greets."""
+    """Return whether sshd greets."""
     with contextlib.suppress(OSError), socket.socket() as connection:
         # This machine reaches no private address otherwise.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, ports.MARK)

@@ -170,7 +170,7 @@ class Gateway:
         try:
             return payload.response(outcome.payload)
         except payload.MalformedResultError as error:
-            _say(target, f"the result of {function.function_name} is no response: {error}")
+            _say(target, f"the result of {function.function_name} is not a response: {error}")
             return ERROR
 
     def _lets_through(self, place: _Place, target: Target) -> bool:

@@ -172,7 +172,7 @@ def _headers(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     headers = document.get("headers") or {}
     cookies = document.get("cookies") or []
     if not isinstance(headers, dict) or not isinstance(cookies, list):
-        raise MalformedResultError("headers is no object, or cookies no list")
+        raise MalformedResultError("headers is not an object, or cookies is not a list")
     found: list[tuple[str, str]] = []
     for name, value in headers.items():
         if not isinstance(value, str | int | float):
@@ -191,10 +191,10 @@ def _body(document: Mapping[str, Any]) -> bytes:
     if body is None:
         return b""
     if not isinstance(body, str):
-        raise MalformedResultError("body is no string")
+        raise MalformedResultError("body is not a string")
     if not document.get("isBase64Encoded"):
         return body.encode()
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error:
-        raise MalformedResultError("body is no base64") from None
+        raise MalformedResultError("body is not base64") from None

@@ -193,7 +193,7 @@ def _version() -> tuple[int, ...]:
     ).stdout
     found = re.search(r"(\d+)\.(\d+)", printed)
     if found is None:
-        raise LocalAwsError(f"`podman --version` says {printed.strip()!r}, which is no version.")
+        raise LocalAwsError(f"`podman --version` says {printed.strip()!r}, which is not a version.")
     return tuple(int(number) for number in found.groups())
 
 

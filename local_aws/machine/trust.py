@@ -193,6 +193,6 @@ def _pip_settings() -> dict[str, str]:
 
 
 def _reachable(url: str) -> bool:
-    """Tell whether a host can reach what this machine reaches there: not its loopback."""
+    """Return whether a host can reach what this machine reaches there: not its loopback."""
     name = urlsplit(url if "://" in url else f"//{url}").hostname or ""
     return not (name == "localhost" or name.startswith("127.") or name == "::1")

@@ -205,7 +205,7 @@ def _object(body: str) -> dict[str, Any] | None:
 
 
 def _is_mlflows(content: dict[str, Any] | None) -> bool:
-    """Tell whether an answer looks like one of MLflow."""
+    """Return whether an answer looks like one of MLflow."""
     return content is not None and "error_code" in content
 
 
@@ -278,7 +278,7 @@ def _connected(server: Server) -> Iterator[socket.socket]:
 
 
 def _speaks_tls(server: Server) -> bool:
-    """Tell whether a TLS handshake succeeds, whoever signed the certificate."""
+    """Return whether a TLS handshake succeeds, whoever signed the certificate."""
     if server.proxy:
         return False
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -294,7 +294,7 @@ def _speaks_tls(server: Server) -> bool:
 
 
 def _speaks_http(server: Server) -> bool:
-    """Tell whether the server answers a request without TLS."""
+    """Return whether the server answers a request without TLS."""
     if server.proxy:
         return False
     host = server.parts.netloc.rpartition("@")[2]

@@ -68,7 +68,7 @@ def caught() -> None:
 
 
 def due() -> bool:
-    """Tell whether an end is wanted."""
+    """Return whether an end is wanted."""
     return _state.interrupted or _state.stopped()
 
 

@@ -164,7 +164,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_transient(error: Exception) -> bool:
-    """Tell whether the same request may have another answer the next time."""
+    """Return whether the same request may have another answer the next time."""
     if str(error).startswith(_NO_ANSWER):
         reached = cause(error, requests.ConnectionError) or cause(error, requests.Timeout)
         broken = cause(error, requests.exceptions.ChunkedEncodingError)

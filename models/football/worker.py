@@ -33,7 +33,7 @@ class Stop:
     event: str = ""
 
     def wanted(self) -> bool:
-        """Tell whether to stop."""
+        """Return whether to stop."""
         if self.event:
             from distributed import Event  # noqa: PLC0415 -- not everyone has a cluster
 

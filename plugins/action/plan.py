@@ -34,8 +34,8 @@ class ActionModule(ActionBase):
         Variables beside those of this run.
 
     Returns what callback `plan` makes of it: `planned`, a list of what would be done (`action`,
-    `resource`, `host`, `role`, `differences`), and `left`, how much is as it should be. Fails if
-    the playbook does.
+    `resource`, `host`, `role`, `differences`), and `left`, how many resources are
+    unchanged. Fails if the playbook does.
     """
 
     TRANSFERS_FILES = False

@@ -163,7 +163,7 @@ class CallbackModule(CallbackBase):
                 display.display(f"    {line}")
         counts = {kind: sum(p.action == kind for p in self._planned) for kind in _MARKS}
         told = ", ".join(f"{count} to {kind}" for kind, count in counts.items())
-        display.display(f"{told}, {self._left} as they should be")
+        display.display(f"{told}, {self._left} unchanged")
         if not complete:
             display.display("The plan is not complete: the run failed", color="red")
 
@@ -205,7 +205,7 @@ def _arguments(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _absent(result: Mapping[str, Any]) -> bool:
-    """Tell whether it was told to delete."""
+    """Return whether it was told to delete."""
     return bool(_arguments(result).get("state") == "absent")
 
 
@@ -241,7 +241,7 @@ def _compared(name: str, present: Any, wanted: Any) -> Iterator[str]:
 
 
 def _comparable(present: Any, wanted: Any) -> bool:
-    """Tell whether module and AWS say it in the same shape."""
+    """Return whether module and AWS say it in the same shape."""
     if isinstance(wanted, dict):
         return isinstance(present, dict) and bool(wanted)
     if isinstance(wanted, list):

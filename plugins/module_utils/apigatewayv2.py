@@ -41,7 +41,7 @@ def function_of_uri(uri: str | None) -> str | None:
 
 
 def is_function_arn(text: str) -> bool:
-    """Tell whether a text is the ARN of a function, of a version or of an alias."""
+    """Return whether a text is the ARN of a function, of a version or of an alias."""
     return bool(_FUNCTION_ARN.fullmatch(text))
 
 

@@ -27,12 +27,12 @@ def route_statement_id(base: str, route_key: str) -> str:
 
 
 def is_statement_of(base: str, statement_id: str) -> bool:
-    """Tell whether a statement's id is one that these modules make from `base`."""
+    """Return whether a statement's id is one that these modules make from `base`."""
     return bool(re.fullmatch(re.escape(base) + r"(-[0-9a-f]{8})?", statement_id))
 
 
 def is_for_api(execute_arn: str | None, statement: dict[str, Any]) -> bool:
-    """Tell whether a statement is about one API; None is an API that is yet to be made."""
+    """Return whether a statement is about one API; None is an API that is yet to be made."""
     source_arn = statement["source_arn"]
     return bool(
         execute_arn and isinstance(source_arn, str) and source_arn.startswith(f"{execute_arn}/")
@@ -103,7 +103,7 @@ def read_statements(client: Any, function_arn: str) -> dict[str, dict[str, Any]]
 
 
 def function_exists(client: Any, function_arn: str) -> bool:
-    """Tell whether there is such a function, version or alias."""
+    """Return whether there is such a function, version or alias."""
     try:
         client.get_function_configuration(**split_function_arn(function_arn), aws_retry=True)
     except is_boto3_error_code("ResourceNotFoundException"):

@@ -72,7 +72,7 @@ def generate_ssh_key() -> str:
 
 
 def same_key(wanted: str, current: str | None) -> bool:
-    """Tell whether two names of a KMS key (id, alias or ARN) can be the same key."""
+    """Return whether two names of a KMS key (id, alias or ARN) can be the same key."""
 
     def bare(name: str) -> str:
         resource = name.rpartition(":")[2]

@@ -96,13 +96,13 @@ class Search:
         return found
 
     def _ours(self, tags: Any) -> bool:
-        """Tell whether these tags, in whatever shape a service gives them, are those wanted."""
+        """Return whether these tags, in whatever shape a service gives them, are those wanted."""
         if isinstance(tags, list):
             tags = {tag["Key"]: tag["Value"] for tag in tags}
         return self.tags.items() <= (tags or {}).items()
 
     def _here(self, region: str | None, client: Any) -> bool:
-        """Tell whether a resource belongs to the client's region, and note any other one."""
+        """Return whether a resource belongs to the client's region, and note any other one."""
         here = region in (None, client.meta.region_name)
         if region and not here:
             self.elsewhere.add(region)
@@ -166,7 +166,7 @@ class Search:
                 yield "role", name
 
     def _is_ours_here(self, iam: Any, name: str, tags: list[dict[str, str]]) -> bool:
-        """Tell whether a resource of IAM is ours and not another region's."""
+        """Return whether a resource of IAM is ours and not another region's."""
         if not self._ours(tags):
             return False
         region = next((tag["Value"] for tag in tags if tag["Key"] == "Region"), None)

@@ -248,11 +248,13 @@ def add_extra_files(sources: dict[str, Member], extra: dict[str, str]) -> dict[s
     for name, path in extra.items():
         pure = PurePosixPath(name)
         if pure.is_absolute() or ".." in pure.parts or str(pure) != name or name == ".":
-            raise PackageError(f"extra_files: {name!r} is no name in a zip: give a relative path")
+            raise PackageError(
+                f"extra_files: {name!r} is not a name in a zip: give a relative path"
+            )
         if name in members:
             raise PackageError(f"extra_files: {name!r} is in src as well: give another name")
         if not Path(path).is_file():
-            raise PackageError(f"extra_files: {path!r} is no file: create it first")
+            raise PackageError(f"extra_files: {path!r} is not a file: create it first")
         members[name] = Member(Path(path), executable=False)
     return dict(sorted(members.items()))
 
@@ -340,7 +342,7 @@ def find_uv(given: str | None) -> str:
     if given:
         if not os.access(given, os.X_OK):
             raise PackageError(
-                f"uv: {given} is no program: name the uv executable, or leave it out"
+                f"uv: {given} is not a program: name the uv executable, or leave it out"
             )
         return given
     found = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
@@ -353,7 +355,7 @@ def find_uv(given: str | None) -> str:
 
 
 def _version(python: str) -> str:
-    """Return an interpreter's version, two numbers; empty if it is no interpreter."""
+    """Return an interpreter's version, two numbers; empty if it is not an interpreter."""
     ask = "import sys; print('%d.%d' % sys.version_info[:2])"
     try:
         asked = subprocess.run(
@@ -384,11 +386,11 @@ class Package:
             If something does not exist or has no usable value.
         """
         if not self.src.is_dir():
-            raise PackageError(f"src: {self.src} is no directory")
+            raise PackageError(f"src: {self.src} is not a directory: name the sources")
         if self.lock and not self.lock.is_file():
-            raise PackageError(f"lock: {self.lock} is no file: make lock writes the locks")
+            raise PackageError(f"lock: {self.lock} is not a file: make lock writes the locks")
         if not self.dest.parent.is_dir():
-            raise PackageError(f"dest: {self.dest.parent} is no directory: create it first")
+            raise PackageError(f"dest: {self.dest.parent} is not a directory: create it first")
         if self.dest.is_dir():
             raise PackageError(f"dest: {self.dest} is a directory: name the zip itself")
         if not re.fullmatch(r"3\.\d+", self.params["python_version"]):
@@ -469,7 +471,7 @@ class Package:
             if candidate and _version(candidate) == wanted:
                 return candidate
         if given:
-            raise PackageError(f"python: {given} is no Python {wanted}: name one, or leave it out")
+            raise PackageError(f"python: {given} is not Python {wanted}: name one, or leave it out")
         return None
 
     def _compile(self, python: str, members: dict[str, Member], target: Path) -> dict[str, Member]:

@@ -33,7 +33,7 @@ VERSIONS = Path.home() / ".pyenv/versions"
 
 
 def answers(python: str | Path) -> bool:
-    """Tell whether an interpreter runs: a version manager names some that are missing."""
+    """Return whether an interpreter runs: a version manager names some that are missing."""
     asked = subprocess.run([python, "-c", ""], capture_output=True, check=False)
     return asked.returncode == 0
 

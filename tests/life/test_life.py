@@ -54,7 +54,7 @@ def test_what_was_created_has_not_drifted(aws: LocalAws) -> None:
 
     assert created.returncode == 0, created.output
     assert drift.returncode == 0, drift.output
-    assert "none differs" in drift.output
+    assert "has not drifted" in drift.output
 
 
 def test_database_s_monitoring_has_a_role_that_is_for_nothing_else(hand: Hand) -> None:
@@ -564,7 +564,7 @@ def strangers(hand: Hand) -> dict[str, Callable[[], Any]]:
 
 
 def ended(command: str) -> bool:
-    """Tell whether nothing with these words in its command line runs, after a while at most."""
+    """Return whether nothing with these words in its command line runs, after a while at most."""
     look = ["pgrep", "-f", command]
     end = time.monotonic() + 15
     while subprocess.run(look, check=False, capture_output=True).returncode == 0:

@@ -114,7 +114,7 @@ def podman(aws: LocalAws, *arguments: str) -> str:
 
 
 def reaches(host: Host, address: str, port: int) -> bool:
-    """Tell whether a host can open a TCP connection."""
+    """Return whether a host can open a TCP connection."""
     probe = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{address}/{port}' && echo yes"
     return host.run(probe, check=False) == "yes"
 

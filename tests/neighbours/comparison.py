@@ -135,5 +135,5 @@ def _settled(value: Any) -> Any:
 
 
 def _is_added(item: Any) -> bool:
-    """Tell whether an item of a list is a tag of the organisation's."""
+    """Return whether an item of a list is a tag of the organisation's."""
     return isinstance(item, dict) and item.get("Key") in ADDED_TAGS

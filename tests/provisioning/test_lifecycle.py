@@ -23,7 +23,7 @@ def test_plan_of_an_empty_account_walks_the_whole_site(aws: LocalAws) -> None:
 
     assert play.returncode == 0, play.output
     assert play.recap["changed"] > 0
-    assert "0 to change, 0 to delete, 0 as they should be" in play.output
+    assert "0 to change, 0 to delete, 0 unchanged" in play.output
     assert aws.resources("prov") == []
 
 

@@ -108,7 +108,7 @@ def test_what_is_missing_differs_and_is_too_much_is_told_apart(
         "Remove surplus": "delete",
     }
     assert found.differences("Write old")[-2:] == ["- old", "+ wanted"]
-    assert "1 to create, 1 to change, 1 to delete, 1 as they should be" in found.output
+    assert "1 to create, 1 to change, 1 to delete, 1 unchanged" in found.output
     assert not (tmp_path / "new").exists()
 
 

@@ -249,7 +249,7 @@ def test_package_without_a_matching_hash_is_refused(
 @pytest.mark.parametrize(
     ("params", "cure"),
     [
-        ({"src": "/nonexistent"}, "is no directory"),
+        ({"src": "/nonexistent"}, "is not a directory"),
         ({"lock": "/nonexistent"}, "make lock"),
         ({"dest": "/nonexistent/function.zip"}, "create it first"),
         ({"python_version": "3.13.1"}, "as '3.13'"),
@@ -259,8 +259,8 @@ def test_package_without_a_matching_hash_is_refused(
         ({"extra_files": {"/ca.pem": "/etc/hostname"}}, "give a relative path"),
         ({"extra_files": {"handler.py": "/etc/hostname"}}, "give another name"),
         ({"uv": "/nonexistent/uv"}, "name the uv executable"),
-        ({"python": "/nonexistent/python"}, "is no Python"),
-        ({"python": sys.executable, "python_version": "3.99"}, "is no Python 3.99"),
+        ({"python": "/nonexistent/python"}, "is not Python"),
+        ({"python": sys.executable, "python_version": "3.99"}, "is not Python 3.99"),
     ],
 )
 def test_bad_parameter_is_named_with_its_cure(
