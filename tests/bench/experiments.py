@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.conftest import ROOT
 from tests.postgres import running_cluster
+from tests.processes import descendants, memory
 from tests.tracking_server import ADMIN, ADMIN_PASSWORD, deployed_server
 
 if TYPE_CHECKING:
@@ -127,29 +127,6 @@ class Watch:
             sizes = [memory(pid) for pid in (self._pid, *descendants(self._pid))]
             self.largest = max(self.largest, *sizes)
             time.sleep(0.25)
-
-
-def memory(pid: int) -> int:
-    """Return the proportional set size of a process, in bytes; 0 if it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    found = re.search(r"^Pss: +(\d+) kB$", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes that a process started, and those that they started."""
-    found: list[int] = []
-    try:
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        for thread in threads:
-            for child in map(int, (thread / "children").read_text().split()):
-                found += [child, *descendants(child)]
-    except (FileNotFoundError, ProcessLookupError):
-        pass
-    return found
 
 
 def run(arguments: list[Any], environment: dict[str, str]) -> tuple[float, str, int]:

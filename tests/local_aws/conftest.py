@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
-import socket
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from tests.conftest import LocalAws, started
+from tests.functions import archive, trusting
+from tests.tracking_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,14 +26,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """A running local AWS."""
     settings = {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "2", "LOCAL_AWS_LAMBDA_SECONDS": "0"}
     yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port(), settings=settings))
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")
@@ -57,16 +48,6 @@ def network(aws: LocalAws) -> dict[str, Any]:
     ]
     group = ec2.create_security_group(GroupName="all", Description="all", VpcId=vpc)["GroupId"]
     return {"vpc": vpc, "subnets": subnets, "group": group}
-
-
-def trusting(service: str) -> str:
-    """Return a trust policy that lets one service take a role."""
-    statement = {
-        "Effect": "Allow",
-        "Action": "sts:AssumeRole",
-        "Principal": {"Service": f"{service}.amazonaws.com"},
-    }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def create_function_role(aws: LocalAws, name: str) -> str:
@@ -118,13 +99,3 @@ def wait_for_function(client: Any, name: str) -> None:
         client.get_waiter(waiter).wait(
             FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20}
         )
-
-
-def archive(source: str, name: str = "code.py") -> bytes:
-    """Return a zip with one module."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as opened:
-        member = zipfile.ZipInfo(name)
-        member.external_attr = 0o644 << 16
-        opened.writestr(member, source)
-    return content.getvalue()

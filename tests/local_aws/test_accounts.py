@@ -13,7 +13,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from local_aws import accounts, profile
 from local_aws.errors import LocalAwsError
 from tests.conftest import LocalAws, started
-from tests.local_aws.conftest import free_port
+from tests.tracking_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

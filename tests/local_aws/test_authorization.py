@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from local_aws import profile
 from tests.conftest import LocalAws, started
-from tests.local_aws.conftest import free_port
+from tests.tracking_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from local_aws.consistency.throttling import Lottery
 from local_aws.settings import Settings
 from tests.conftest import LocalAws, started
-from tests.local_aws.conftest import archive, free_port
+from tests.functions import archive
+from tests.tracking_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from moto.core.utils import get_service_model
 
 from local_aws.departures.documented_limits import RULES
-from tests.local_aws.conftest import archive
+from tests.functions import archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

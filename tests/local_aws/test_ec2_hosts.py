@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from local_aws.machine.podman import Podman
 from local_aws.settings import Settings
-from tests.local_aws.conftest import trusting
+from tests.functions import trusting
 from tests.local_aws.ec2_hosts import KEY, Host, Lab, permission, wait_until
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_aws.conftest import FUNCTION_POLICY, archive, create_function_role
+from tests.functions import archive
+from tests.local_aws.conftest import FUNCTION_POLICY, create_function_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable

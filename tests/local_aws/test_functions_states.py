@@ -12,7 +12,9 @@ from botocore.exceptions import ClientError
 from local_aws.functions.states import ConflictError, NotReadyError, States
 from local_aws.settings import Settings
 from tests.conftest import LocalAws, started
-from tests.local_aws.conftest import archive, create_function_role, free_port, wait_for_function
+from tests.functions import archive
+from tests.local_aws.conftest import create_function_role, wait_for_function
+from tests.tracking_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

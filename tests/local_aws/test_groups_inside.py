@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 
 from local_aws.machine.podman import Podman
 from local_aws.settings import Settings
-from tests.local_aws.conftest import archive, create_function_role, wait_for_function
+from tests.functions import archive
+from tests.local_aws.conftest import create_function_role, wait_for_function
 from tests.local_aws.ec2_hosts import IMAGE, wait_until
 from tests.members import Member, find, router
 

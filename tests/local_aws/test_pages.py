@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_aws.conftest import archive
+from tests.functions import archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import LocalAws
-from tests.local_aws.conftest import free_port
+from tests.tracking_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

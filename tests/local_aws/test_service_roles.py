@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_aws.conftest import archive, create_function_role, trusting, wait_for_function
+from tests.functions import archive, trusting
+from tests.local_aws.conftest import create_function_role, wait_for_function
 
 if TYPE_CHECKING:
     from tests.conftest import LocalAws

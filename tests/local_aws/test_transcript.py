@@ -14,8 +14,7 @@ import pytest
 from aws_transcript import transcript
 from local_aws import profile
 from tests.conftest import BIN, ROOT, LocalAws, started
-
-from .conftest import free_port
+from tests.tracking_server import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

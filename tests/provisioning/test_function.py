@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.local_aws.conftest import archive, trusting
+from tests.functions import archive, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,8 +23,8 @@ from distributed import Client
 from football.naming import registered
 from run_experiments import BAD_INPUT, INTERRUPTED, SOME_FAILED
 
-from tests.bench.experiments import descendants, memory
 from tests.loopback_server import running_server
+from tests.processes import descendants, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

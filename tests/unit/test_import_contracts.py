@@ -1,0 +1,84 @@
+"""The contracts of import-linter in pyproject.toml find a forbidden import."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+
+SETTINGS: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"][
+    "importlinter"
+]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Return a tree with our contracts, and an empty module for each that they name."""
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    named = {
+        name
+        for contract in SETTINGS["contracts"]
+        for key in ("source_modules", "forbidden_modules", "modules")
+        for name in contract.get(key, [])
+    }
+    for name in {*named, *SETTINGS["root_packages"]}:
+        if name.partition(".")[0] in SETTINGS["root_packages"]:
+            folder = tmp_path / name.replace(".", "/")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "module.py").write_text("")
+    return tmp_path
+
+
+def check(tree: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=tree,
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        check=False,
+        text=True,
+        capture_output=True,
+    )
+
+
+def test_tree_without_imports_keeps_the_contracts(tree: Path) -> None:
+    done = check(tree)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("folder", "imported"),
+    [
+        ("local_aws", "tests.module"),
+        ("scripts", "pytest"),
+        ("plugins/modules", "local_aws.module"),
+        ("lambda", "aws_transcript.module"),
+        ("football", "moto"),
+        ("local_aws", "plugins.module_utils.module"),
+        ("local_aws", "ansible.module_utils.basic"),
+        ("aws_transcript", "scripts.module"),
+        ("lambda", "boto3"),
+        ("models", "ansible"),
+        ("plugins/module_utils", "mlflow"),
+        ("plugins/modules", "plugins.action.module"),
+        ("tests/unit", "tests.e2e.module"),
+    ],
+)
+def test_forbidden_import_breaks_a_contract(tree: Path, folder: str, imported: str) -> None:
+    (tree / folder).mkdir(parents=True, exist_ok=True)
+    target = tree / f"{imported.replace('.', '/')}.py"
+    if imported.partition(".")[0] in SETTINGS["root_packages"]:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("")
+    (tree / folder / "planted.py").write_text(f"import {imported}\n")
+    done = check(tree)
+
+    assert done.returncode == 1
+    assert "BROKEN" in done.stdout
