@@ -77,7 +77,7 @@ def read(file: Path) -> Transcript:
     if not transcript.calls:
         raise TranscriptError(
             f"transcript: {file} is not a valid transcript: it holds no call to AWS. Record a run "
-            "with the programs of the virtual environment (`make .venv/.up` makes it)."
+            "with the programs of the virtual environment (`make setup` makes it)."
         )
     return transcript
 

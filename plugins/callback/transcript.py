@@ -41,7 +41,7 @@ class CallbackModule(CallbackBase):
         if os.environ.get("AWS_TRANSCRIPT") and _recorder() is None:
             self._display.warning(
                 "AWS_TRANSCRIPT: nothing is recorded: this is not the Ansible of the virtual "
-                "environment. Run `make .venv/.up`, then .venv/bin/ansible-playbook."
+                "environment. Run `make setup`, then .venv/bin/ansible-playbook."
             )
         name = Path(playbook._file_name).name  # noqa: SLF001 -- there is no other way
         self._write("playbook", name=name, check=int(bool(context.CLIARGS.get("check"))))
