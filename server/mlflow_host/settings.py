@@ -1,4 +1,4 @@
-"""What the program is told by its environment, by files, and by its own place."""
+"""Settings of the program: its environment, the files of secrets, and where it is installed."""
 
 from __future__ import annotations
 

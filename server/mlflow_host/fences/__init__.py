@@ -24,7 +24,7 @@ from mlflow_host.settings import EX_CONFIG, PROGRAM
 
 __all__ = ["FENCES", "breaches", "choose", "chosen"]
 
-# The optional patches that the operator wants, separated by commas; all if it is not set.
+# The optional patches that the operator chose, separated by commas; all if it is not set.
 WANTED = "MLFLOW_HOST_PATCHES"
 # Those that the supervisor chose for its workers.
 CHOSEN = "MLFLOW_HOST_CHOSEN_PATCHES"

@@ -140,7 +140,7 @@ def connect(target: Target, settings: HTTPConnection) -> socket.socket:
     try:
         for option in settings.socket_options or ():
             connected.setsockopt(*option)
-        # urllib3's mark of a timeout that is not set is no number.
+        # urllib3 marks a timeout that is not set by an object, which is not a number.
         if settings.timeout is None or isinstance(settings.timeout, int | float):
             connected.settimeout(settings.timeout)
         connected.connect(address)

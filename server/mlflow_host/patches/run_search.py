@@ -68,7 +68,7 @@ _HELD = text("""
         AND source_id = ANY(:runs)
     GROUP BY source_id
     """).bindparams(bindparam("runs", type_=ARRAY(String)))
-# Where each of them stands in what is told of a run.
+# The parts of a run in an answer, and which of the above each holds.
 _PARTS = {
     "data": ("metrics", "params", "tags"),
     "inputs": ("dataset_inputs",),
@@ -162,7 +162,7 @@ def answer_searches(flask: Flask) -> None:
             _answer.reset(token)
         if answer.runs and response.status_code == HTTPStatus.OK:
             runs = ",".join(_write(run, answer.held[run.info.run_id]) for run in answer.runs)
-            # All but the braces; what there is tells of the next page.
+            # The rest without its braces: the token of the next page, if there is one.
             rest = response.get_data(as_text=True).strip()[1:-1].strip()
             response.set_data(f'{{"runs":[{runs}]{"," if rest else ""}{rest}}}')
         return response
@@ -171,7 +171,7 @@ def answer_searches(flask: Flask) -> None:
 
 
 def _write(run: Run, held: dict[str, str]) -> str:
-    """Write all that is told of a run."""
+    """Return a run as JSON."""
     info = run.info.to_proto()
     # That of the patch `messages`, where it is applied.
     write_message = vars(handlers)["message_to_json"]

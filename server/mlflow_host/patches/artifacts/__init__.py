@@ -384,7 +384,7 @@ def apply(server: Server) -> None:
     # Earlier releases of MLflow serve artifacts by Flask alone.
     if importlib.util.find_spec("mlflow.server.artifact_router") is None:
         return
-    # Tells MLflow's own route for uploads that the repository takes a stream.
+    # MLflow's own route for uploads then streams to the repository.
     artifact_repo.StreamUploadMixin.register(StreamingS3ArtifactRepository)
     for path in DOWNLOAD_PATHS:
         server.application.add_api_route(path, download_artifact, methods=["GET"])
