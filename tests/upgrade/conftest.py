@@ -25,8 +25,8 @@ NAME = "upgrade"
 OLD, NEW = "3.14.0", "3.17.2"
 PLAYBOOKS = ["preflight", "vpc", "s3", "iam", "secrets", "rds", "ec2", "mlflow"]
 # What the account may hold; fewer than AWS's 100, so that a test can reach it. Each upgrade that
-# fails keeps one, until one is successful.
-SNAPSHOTS = 5
+# fails keeps one, until one is successful, and neighbours have one.
+SNAPSHOTS = 6
 READER = ("reader", "a password of reader's")
 
 

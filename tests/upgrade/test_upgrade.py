@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import re
 import time
@@ -16,7 +17,7 @@ import pytest
 
 from tests.conftest import ROOT, deploy_policy
 from tests.policy_mutations import documented, mutate, rows
-from tests.upgrade.conftest import NAME, NEW, OLD, SNAPSHOTS, Site
+from tests.upgrade.conftest import NAME, NEW, OLD, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,11 +141,18 @@ def foreign(found: re.Match[str]) -> str:
 
 def test_refused_snapshot_leaves_the_older_release_serving(site: Site) -> None:
     rds = site.aws.client("rds")
-    names = [f"other-{number}" for number in range(SNAPSHOTS)]
-    for name in names:
-        rds.create_db_snapshot(DBInstanceIdentifier="upgrade-mlflow", DBSnapshotIdentifier=name)
-        wait(site, "available")
+    names: list[str] = []
     try:
+        for number in itertools.count():
+            try:
+                name = f"other-{number}"
+                rds.create_db_snapshot(
+                    DBInstanceIdentifier="upgrade-mlflow", DBSnapshotIdentifier=name
+                )
+            except rds.exceptions.SnapshotQuotaExceededFault:
+                break
+            names.append(name)
+            wait(site, "available")
         with unchanged(site):
             play = site.upgrade()
     finally:
