@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ansible action: whether the roles know the variables of a run and their types."""
+"""Ansible action: whether the variables of a run are known, effective and of their type."""
 
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 from ansible.errors import AnsibleError
+from ansible.inventory.host import Host
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # What is near enough to a known name to be meant as it.
 RESEMBLANCE = 0.85
@@ -21,49 +26,140 @@ HOW_TO_WRITE = {
 
 
 class ActionModule(ActionBase):
-    """Compare the variables of the host with the argument specs of roles and inventory.
+    """Compare what inventory and command line set with the argument specs of roles and inventory.
 
     Ansible checks a role's arguments when it comes to that role, which is after the roles before
-    it have made things, and ignores a misspelt name altogether. This looks at all of them at once.
+    it have made things. It ignores a misspelt name altogether, and also a value of the inventory
+    where a playbook sets the same variable. This looks at all of them at once.
 
     Arguments
     ---------
     roles : str
         Directory whose roles have ``meta/argument_specs.yml``.
+    playbooks : str
+        Directory of the playbooks; what they set is not the user's to set.
     specs : str
         YAML file with the options of variables that belong to no role, by name.
+    names : str
+        YAML file with the new name of each renamed variable (``renamed``), and what to do instead
+        of setting a variable that the playbooks set (``wired``).
 
-    Fails with one line for each variable that is unknown or of the wrong type.
+    Fails with one line for each variable that is unknown, has no effect or is of the wrong type.
     """
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS: ClassVar = frozenset({"roles", "specs"})
+    _VALID_ARGS: ClassVar = frozenset({"roles", "playbooks", "specs", "names"})
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the problems, none of them or a failure."""
         result = super().run(tmp, task_vars)
-        roles, specs = (Path(self._task.args[name]) for name in ("roles", "specs"))
-        options = known_options(roles, specs)
-        role_names = {path.name for path in roles.iterdir()}
+        roles, playbooks, specs, names = (
+            Path(self._task.args[name]) for name in ("roles", "playbooks", "specs", "names")
+        )
+        rules = Rules.read(roles, playbooks, specs, names)
+        hostvars = (task_vars or {})["hostvars"]
 
+        # Without what plays and the defaults of roles add to them.
+        given = hostvars.raw_get((task_vars or {})["inventory_hostname"])
         problems = []
-        for name in sorted(task_vars or {}):
-            if name in options:
+        for name in sorted(given):
+            found = rules.wrong_name(name)
+            if not found and name in rules.options:
                 try:
-                    value = self._templar.template((task_vars or {})[name])
+                    value = self._templar.template(given[name])
                 except AnsibleError as error:
                     problems.append(f"{name}: {error}")
                     continue
-                problems += wrong_value(name, value, options[name])
-            else:
-                problems += unknown_name(name, set(options), role_names)
+                found = wrong_value(name, value, rules.options[name])
+            problems += found
+        for name in sorted(given_to_groups(hostvars) - given.keys()):
+            problems += rules.wrong_name(name)
 
         if problems:
             return {**result, "failed": True, "msg": "\n".join(problems)}
         return {**result, "changed": False}
+
+
+def given_to_groups(hostvars: Any) -> set[str]:
+    """Return the variables of the inventory's groups, whose hosts may not exist yet."""
+    host = Host("settings_check")
+    for group in hostvars._inventory.groups.values():  # noqa: SLF001 - nothing else has them
+        host.add_group(group)
+    manager = hostvars._variable_manager  # noqa: SLF001
+    return set(manager.get_vars(host=host, include_hostvars=False))
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is known of variables.
+
+    Attributes
+    ----------
+    options
+        Options of public and wired variables, as argument specs write them, by name.
+    renamed
+        New names by old ones.
+    wired
+        What to do instead of setting a variable, by the name of each that a playbook sets.
+    roles
+        Names of the roles.
+    """
+
+    options: dict[str, dict[str, Any]]
+    renamed: dict[str, str]
+    wired: dict[str, str]
+    roles: set[str]
+
+    @classmethod
+    def read(cls, roles: Path, playbooks: Path, specs: Path, names: Path) -> Rules:
+        """Read the files of a project."""
+        options = known_options(roles, specs)
+        tables = yaml.safe_load(names.read_text())
+        wired = {
+            name: tables["wired"].get(name, "Remove it.")
+            for name in wired_variables(playbooks)
+            if name in options or name in tables["wired"]
+        }
+        return cls(options, tables["renamed"], wired, {path.name for path in roles.iterdir()})
+
+    @property
+    def public(self) -> dict[str, dict[str, Any]]:
+        """Options of the variables that a user may set."""
+        return {name: option for name, option in self.options.items() if name not in self.wired}
+
+    def wrong_name(self, name: str) -> list[str]:
+        """Return that setting a variable has no effect, an empty list if it has."""
+        if name in self.renamed:
+            return [f"{name}: is now {self.renamed[name]}. Rename it."]
+        if name in self.wired:
+            return [f"{name}: is set by the playbooks. {self.wired[name]}"]
+        if name in self.options:
+            return []
+        return unknown_name(name, set(self.public), self.roles)
+
+
+def wired_variables(playbooks: Path) -> set[str]:
+    """Return the variables that playbooks set, in their `vars` or in the files they name."""
+    names: set[str] = set()
+    for path in [*playbooks.glob("*.yml"), *playbooks.glob("tasks/*.yml")]:
+        for mapping in mappings(yaml.safe_load(path.read_text())):
+            names |= set(mapping.get("vars") or {})
+            for file in mapping.get("vars_files") or []:
+                names |= set(yaml.safe_load((playbooks / file).read_text()))
+    return names
+
+
+def mappings(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield each mapping of a playbook: plays, blocks, tasks and what is in them."""
+    if isinstance(tree, dict):
+        yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for child in tree:
+            yield from mappings(child)
 
 
 def known_options(roles: Path, specs: Path) -> dict[str, dict[str, Any]]:
