@@ -16,11 +16,11 @@ TARGET = ROOT / "docs" / "variables.md"
 HEAD = """# Variables
 
 Written by `make docs` from `inventory/specs.yml` and `roles/*/meta/argument_specs.yml`. Set them in
-`inventory/<where>/group_vars/all/deployment.yml`, or with `-e`. `playbooks/preflight.yml` names
-every variable that is misspelt, renamed or of another type before anything is made.
+`inventory/<where>/group_vars/all/deployment.yml`, or with `-e`. Every playbook names each variable
+that is misspelt, renamed or of another type before it does anything.
 
-Variables that the playbooks set themselves are not listed here: preflight refuses them and names
-the one to set instead. Those who use a role alone find them in its `meta/argument_specs.yml`.
+Variables that the playbooks set themselves are not listed here: they are refused, with the one
+to set instead. Those who use a role alone find them in its `meta/argument_specs.yml`.
 """
 
 
