@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +13,25 @@ import pytest
 import yaml
 
 from plugins.action.settings_check import Rules, mappings, wired_variables
+from tests.settings import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
 NAMES = yaml.safe_load((ROOT / "inventory/names.yml").read_text())
 RULES = Rules.read(
     ROOT / "roles", ROOT / "playbooks", ROOT / "inventory/specs.yml", ROOT / "inventory/names.yml"
 )
 LISTED = re.findall(r"^\| `(\w+)`", (ROOT / "docs/variables.md").read_text(), re.MULTILINE)
+# What the inventories set for all deployments, and inventory/local for its own.
+SHARED = yaml.safe_load((ROOT / "inventory/common.yml").read_text())["all"]["vars"]
+LOCAL = {
+    name: value
+    for file in (ROOT / "inventory/local/group_vars/all").iterdir()
+    for name, value in yaml.safe_load(file.read_text()).items()
+}
 # Options of each entry point of each role, and those of no role.
 SPECIFICATIONS = [
     entry_point.get("options") or {}
@@ -103,6 +115,89 @@ def test_public_variable_has_one_specification(name: str) -> None:
     assert all(option == found[0] for option in found)
 
 
+@pytest.mark.parametrize("name", sorted(RULES.public))
+def test_public_variable_has_a_row_with_a_value_of_its_own(name: str) -> None:
+    row = table.ROWS[name]
+    if isinstance(row, table.Elsewhere):
+        path, _, function = row.test.partition("::")
+        assert f"def {function}(" in (ROOT / path).read_text()
+    else:
+        other = isinstance(row, table.Argument) and row.other
+        value = (table.OTHER_VALUES if other else table.VALUES)[name]
+        if name in LOCAL:
+            assert value != LOCAL[name]
+        else:
+            assert value not in [RULES.public[name].get("default"), SHARED.get(name)]
+
+
+def test_rows_and_values_of_the_deployment_are_of_public_variables() -> None:
+    assert set(table.ROWS) == set(RULES.public)
+    assert table.VALUES.keys() | table.OTHER_VALUES.keys() <= set(RULES.public)
+
+
+# Names, port, whether there is TLS and its mode, and the URLs that follow.
+URLS = {
+    "address": ([], 5000, True, "internal", ["https://192.0.2.1:5000"]),
+    "port": ([], 5443, True, "internal", ["https://192.0.2.1:5443"]),
+    "port-of-scheme": (["a.test"], 443, True, "acme", ["https://a.test"]),
+    "names": (
+        ["a.test", "b.test"],
+        5000,
+        True,
+        "internal",
+        ["https://a.test:5000", "https://b.test:5000", "https://192.0.2.1:5000"],
+    ),
+    "plain": ([], 5000, False, "internal", ["http://192.0.2.1:5000"]),
+    "plain-port-of-scheme": ([], 80, False, "internal", ["http://192.0.2.1"]),
+    "plain-port-of-tls": ([], 443, False, "internal", ["http://192.0.2.1:443"]),
+}
+
+
+def test_urls_follow_names_port_and_mlflow_tls(tmp_path: Path) -> None:
+    found = tmp_path / "urls.json"
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars_files": [str(ROOT / "playbooks/vars/address.yml")],
+        "tasks": [
+            {"ansible.builtin.set_fact": {"aws_ec2": {"public_ip": "192.0.2.1"}, "urls": {}}},
+            *(
+                {
+                    "ansible.builtin.set_fact": {
+                        "urls": f"{{{{ urls | combine({{'{case}': mlflow_public_urls}}) }}}}"
+                    },
+                    "vars": {
+                        "mlflow_names": names,
+                        "tls_proxy_port": port,
+                        "mlflow_tls": tls,
+                        "mlflow_tls_mode": mode,
+                    },
+                }
+                for case, (names, port, tls, mode, _) in URLS.items()
+            ),
+            {
+                "ansible.builtin.copy": {
+                    "content": "{{ urls | to_json }}",
+                    "dest": str(found),
+                    "mode": "0600",
+                }
+            },
+        ],
+    }
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(json.dumps([play]))
+    done = subprocess.run(
+        [BIN / "ansible-playbook", "-i", ROOT / "inventory/local", playbook],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(found.read_text()) == {case: row[-1] for case, row in URLS.items()}
+
+
 def sources() -> Iterator[Path]:
     """Yield the files of playbooks, inventories and roles that say what is done."""
     patterns = ["playbooks/**/*.yml", "playbooks/templates/*", "inventory/**/*.yml"]
@@ -144,7 +239,12 @@ def plays() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("file", "play"), [(file, play) for file, play in plays() if "hosts" in play], ids=str
+    ("file", "play"),
+    [
+        pytest.param(file, play, id=f"{file}-{play['name']}")
+        for file, play in plays()
+        if "hosts" in play
+    ],
 )
 def test_play_with_roles_of_aws_tells_them_of_the_product(file: str, play: dict[str, Any]) -> None:
     text = yaml.safe_dump(play)
