@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
 
 
 def given_to_groups(hostvars: Any) -> set[str]:
-    """Return the variables of the inventory's groups, whose hosts may not exist yet."""
+    """Return the variables of the inventory's groups, whose hosts might not exist yet."""
     host = Host("settings_check")
     for group in hostvars._inventory.groups.values():  # noqa: SLF001 - nothing else has them
         host.add_group(group)

@@ -137,7 +137,7 @@ class Deployment:
 
     @property
     def host_rules(self) -> dict[int, list[str]]:
-        """Who may reach the host, by port."""
+        """The networks that can reach the host, by port."""
         rules = self._host_group["IpPermissions"]
         return {
             rule["FromPort"]: sorted(each["CidrIp"] for each in rule["IpRanges"]) for rule in rules

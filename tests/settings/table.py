@@ -36,7 +36,7 @@ class Resource:
     Attributes
     ----------
     look
-        Returns what the resource has; true if it is as it should be, where no value is expected.
+        Returns what the resource has; true if it has the value, where no value is expected.
     expected
         What it should have; None stands for the value of the inventory.
     """
@@ -466,6 +466,14 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "mlflow_memory_max": Resource(
         lambda d: d.property_of("mlflow", "MemoryMax"), str(1400 * 2**20)
     ),
+    "mlflow_patches": file("/etc/tracking/mlflow.env", '^MLFLOW_HOST_PATCHES="messages,jobs"$'),
+    "mlflow_program_dir": argument(
+        "mlflow/tasks/install.yml",
+        "Copy the program",
+        *("python_zipapp", "src"),
+        expected="/srv/program",
+        other=True,
+    ),
     "mlflow_metrics_port": Resource(
         lambda d: d.listens("127.0.0.1:9172") and "mlflow" in d.scrape("mlflow"), expected=True
     ),
@@ -491,7 +499,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "mlflow/tasks/upgrade_preflight.yml",
         "Check the free space",
         *("ansible.builtin.assert", "fail_msg"),
-        expected=".*wants 2048.*",
+        expected=".*requires 2048.*",
     ),
     "mlflow_user": Resource(lambda d: d.property_of("mlflow", "User")),
     "mlflow_version": argument(

@@ -224,7 +224,7 @@ def test_value_has_one_source(value: str) -> None:
     "file", sorted(ROOT.glob("roles/aws_*/**/*.yml")), ids=lambda file: str(file.relative_to(ROOT))
 )
 def test_roles_of_aws_name_no_variable_of_mlflow(file: Path) -> None:
-    # Keys of facts and names of secrets are told from variables by what is before them.
+    # Keys of facts and names of secrets are not variables; a dot or a letter is before them.
     text = re.sub(r"C\(\w+\)", "", file.read_text())
     names = set(re.findall(r"(?<![.\w])mlflow_\w+", text))
 
