@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def prepare_environment(settings: Settings) -> None:
     """Set what moto reads from the environment; to be called before moto is imported."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
-        # The caller's profile and endpoint are no business of the server's.
+        # The caller's profile and endpoint do not concern the server.
         del os.environ[name]
     os.environ["AWS_DEFAULT_REGION"] = settings.region
     os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"

@@ -1,7 +1,7 @@
 """The two certificate authorities of a local AWS: one for the endpoint, one for the databases.
 
 As on AWS, the databases' certificates come from an authority of their own, which clients have to
-be given; the endpoint's authority stands in for the public ones.
+be given; the endpoint's authority replaces the public ones.
 """
 
 from __future__ import annotations

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class LocalAwsError(Exception):
-    """Something a person can mend; the message says what and how."""
+    """An error that a person can fix; the message says what and how."""

@@ -49,7 +49,7 @@ def allow(settings: Settings, name: str, document: str) -> None:
     Raises
     ------
     LocalAwsError
-        When the name or the document is none that IAM takes.
+        When IAM does not accept the name or the document.
     """
     if not re.fullmatch(r"[\w+=,.@-]{1,128}", name):
         raise LocalAwsError(

@@ -1,4 +1,4 @@
-"""What a local AWS is told from outside: where its data lies and which port it answers on."""
+"""The settings of a local AWS: where its data is, and which port it answers on."""
 
 from __future__ import annotations
 

@@ -120,14 +120,14 @@ class Session:
                     if outcome.status == "KILLED" and not self.interrupted:
                         # Whoever works in this very process was told in its place.
                         self.interrupted = True
-                        self._crew.halt()
+                        self._crew.interrupt()
                     progress.advance(bar)
             except crew.CrewLostError as error:
-                if not self._bury(pending, str(error)):
+                if not self._end_orphaned_runs(pending, str(error)):
                     raise
                 progress.update(bar, completed=len(self.lines) - len(pending))
 
-    def crown(self, metric: str) -> list[Title]:
+    def promote_champion(self, metric: str) -> list[Title]:
         """Look for the champions among what is FINISHED, now or before."""
         runs = defaultdict(list)
         for line in self.lines:
@@ -135,7 +135,7 @@ class Session:
                 for name in self._models([line]):
                     runs[name].append(line.run_id)
         experiments = list(self._plan.experiment_ids.values())
-        return self._crew.once(worker.crown, dict(runs), experiments, metric)
+        return self._crew.once(worker.promote_champion, dict(runs), experiments, metric)
 
     def interrupt(self, number: int, _frame: object) -> None:
         """Have the others end their runs; who asks a second time does not wait for it."""
@@ -143,7 +143,7 @@ class Session:
             signal.signal(number, signal.SIG_IGN)
             raise KeyboardInterrupt
         self.interrupted = True
-        self._crew.halt()
+        self._crew.interrupt()
 
     def _task(self, line: Line, tags: dict[str, str], *, register: bool) -> Task:
         config = line.prepared.config
@@ -166,11 +166,11 @@ class Session:
             for target in config.dataset.targets
         )
 
-    def _bury(self, pending: dict[str, Line], reason: str) -> bool:
+    def _end_orphaned_runs(self, pending: dict[str, Line], reason: str) -> bool:
         """End the runs of the process that is gone; tell whether there were any."""
         status = "KILLED" if self.interrupted else "FAILED"
         ids = list(self._plan.experiment_ids.values())
-        lost = self._crew.once(worker.bury, self.id, ids, status, reason)
+        lost = self._crew.once(worker.end_orphaned_runs, self.id, ids, status, reason)
         for attempt, run_id in lost.items():
             line = pending.pop(attempt)
             line.status, line.run_id, line.reason = status, run_id, reason
@@ -231,7 +231,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
                 session.run(progress, origin(), register=options.register)
             if options.register and not session.interrupted:
                 try:
-                    titles = session.crown(options.metric)
+                    titles = session.promote_champion(options.metric)
                 except TrainingError as error:
                     refused = str(error)
     _show(session.lines, titles, options.metric, time.monotonic() - started)

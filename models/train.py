@@ -94,7 +94,7 @@ def _train(options: argparse.Namespace) -> None:
     _show(outcome, task, uri.rstrip("/"))
     if options.register:
         competing = {name: [outcome.run_id] for name in models}
-        for title in worker.crown(competing, [task.experiment_id], options.metric):
+        for title in worker.promote_champion(competing, [task.experiment_id], options.metric):
             print(title.describe(options.metric))
 
 

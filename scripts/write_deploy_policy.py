@@ -1,7 +1,7 @@
 """Write docs/iam/deploy-policy.json from the actions that local AWS has asked for.
 
 With --check only compare; with the name of a deployment print the policy for it. What is needed
-stands in docs/iam/actions/, a file per suite of tests, which the suites hold true.
+is in docs/iam/actions/, a file per suite of tests, which the suites hold true.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from snapshot import Counts, Run, Snapshot
 
-# What is counted, with the label that tells its kinds apart.
+# What is counted, with the label that separates its kinds.
 _COUNTED = {
     "experiments": ("lifecycle_stage", "Experiments."),
     "runs": ("status", "Active runs."),
@@ -159,7 +159,7 @@ def _exporter(writer: _Writer, snapshot: Snapshot, series: int) -> None:
     writer.lines.append(f"{build}{_labels(labels)} 1")
     writer.gauge(
         "query_duration_seconds",
-        "Time that the database took to tell the runs, connecting included.",
+        "Time that the database took to return the runs, connecting included.",
         snapshot.query_seconds,
     )
     writer.gauge(

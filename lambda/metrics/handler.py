@@ -41,7 +41,7 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
     def encode(self, *, head: bool, compress: bool) -> dict[str, Any]:
-        """Return the answer as payload 2.0 wants it.
+        """Return the answer in the form of payload 2.0.
 
         Raises
         ------

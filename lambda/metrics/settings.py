@@ -1,4 +1,4 @@
-"""What the function is told by its environment; this directory's README lists it."""
+"""The settings in the function's environment; this directory's README lists them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the database holds at one moment, between the store that asks and the text that tells."""
+"""What the database holds at one moment: the store reads it, the exposition writes it."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ FROM pg_roles WHERE rolname = current_user
 """
 
 # How many there are, as rows of family, label and number. Runs are counted one by one as long as
-# that is quick; beyond, PostgreSQL's own statistics tell, which autovacuum keeps.
+# that is quick; beyond, PostgreSQL's own statistics are read, which autovacuum keeps.
 COUNTS = """
 WITH estimate AS MATERIALIZED (
   SELECT reltuples AS runs, reltuples > %(exact_up_to)s AS needed

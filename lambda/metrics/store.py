@@ -149,7 +149,7 @@ class Store:
             try:
                 _wait(self._connection, deadline)
             except psycopg2.OperationalError as error:
-                # There is no code to tell it by before there is a connection.
+                # Before there is a connection the error has no code.
                 if _FULL not in str(error):
                     raise
                 refused = error

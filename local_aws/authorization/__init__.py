@@ -97,7 +97,7 @@ def _guard_buckets(gate: Gate) -> None:
 
 
 def _know_callers(gate: Gate) -> None:
-    """Let GetCallerIdentity tell who asks."""
+    """Make GetCallerIdentity return the caller."""
 
     def identity(self: Any, access_key_id: str, region: str) -> tuple[str, str, str]:
         caller = gate.caller(access_key_id)

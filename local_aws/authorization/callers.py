@@ -1,4 +1,4 @@
-"""Who a key belongs to, and which policies are his."""
+"""The owner of a key, and the policies of the owner."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Caller:
     Attributes
     ----------
     arn
-        As GetCallerIdentity tells it; empty for a caller without credentials.
+        As GetCallerIdentity returns it; empty for a caller without credentials.
     names
         What a resource's policy may call him beside the ARN: the role of a session.
     token, expiration
         Of a session's credentials; None for a user's.
     keys
-        Condition keys that tell of him.
+        Condition keys about the caller.
     """
 
     arn: str

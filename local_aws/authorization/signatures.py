@@ -34,7 +34,7 @@ _HASH_HEADER = "x-amz-content-sha256"
 
 
 class MalformedError(ValueError):
-    """What should be a signature is none; the message says why."""
+    """A signature is not valid; the message says why."""
 
 
 @dataclass(frozen=True)

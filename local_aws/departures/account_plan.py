@@ -1,6 +1,6 @@
 """The Free Tier API says on which plan an account is.
 
-moto lacks the service. On AWS ``GetAccountPlanState`` tells the free plan, which refuses types of
+moto lacks the service. On AWS ``GetAccountPlanState`` reports the free plan, which refuses types of
 instances and long backups, from the paid one. Accounts that were opened before July 2025 have no
 plan: the resource is not found. Whoever checks an account before anything is made needs it.
 

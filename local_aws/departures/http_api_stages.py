@@ -1,7 +1,7 @@
 """Stages of an HTTP API can be changed, and tagged by their own ARN.
 
 moto 5.2.5 creates and deletes stages, but lacks UpdateStage, DeleteAccessLogSettings and the tags
-of a stage's ARN. AWS has them; whoever mends a stage that somebody changed needs them.
+of a stage's ARN. AWS has them; whoever repairs a stage that somebody changed needs them.
 """
 
 from __future__ import annotations

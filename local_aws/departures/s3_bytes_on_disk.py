@@ -1,4 +1,4 @@
-"""The bytes of S3 objects lie on disk, in files of the data folder.
+"""The bytes of S3 objects are on disk, in files of the data folder.
 
 moto keeps objects below 5 MB in memory, and larger ones in temporary files that stay open as long
 as the object exists: a bucket with many artifacts exhausts memory and then the file descriptors.

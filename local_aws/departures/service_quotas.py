@@ -1,4 +1,4 @@
-"""Service Quotas tells how many Elastic IP addresses the account may have.
+"""Service Quotas returns how many Elastic IP addresses the account may have.
 
 moto knows quotas of service ``vpc`` only. AWS lists this one among those of ``ec2``; who is about
 to allocate an address looks there.

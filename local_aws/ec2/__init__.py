@@ -225,7 +225,7 @@ class _Ec2:
 
 
 def _own_interfaces(instance: Any, requested: list[dict[str, Any]]) -> None:
-    """Let an interface that was made for an instance go with it, unless told otherwise."""
+    """Let an interface that was made for an instance go with it, unless the request differs."""
     brought = {nic.get("NetworkInterfaceId") for nic in requested}
     kept = {
         int(nic.get("DeviceIndex", 0))

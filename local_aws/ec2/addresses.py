@@ -2,7 +2,7 @@
 
 moto draws private addresses at random or hands out ones that AWS keeps for itself, and its public
 ones belong to somebody on the Internet. Here a private address is the lowest free one of its
-subnet above the four that AWS reserves, and a public one lies in 127.20.0.0/16, where nft can
+subnet above the four that AWS reserves, and a public one is in 127.20.0.0/16, where nft can
 publish it on this machine. What moto forgets of an interface's life is put right as well: the
 interface of an instance goes with the instance, and an Elastic IP stays through stop and start.
 """

@@ -44,7 +44,7 @@ openssl rehash .
 
 @dataclass(frozen=True)
 class Identity:
-    """What a host is told about itself.
+    """What a host learns about itself.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Which instance a connection to the API comes from: its relay's port on loopback tells."""
+"""Which instance a connection to the API comes from: its relay's port on loopback shows it."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ that, what careful clients notice:
 
 - a function that could not run here (runtime, architecture, a broken zip) is refused at once;
 - the VPC of a function is the one of its subnets (moto: ``vpc-123abc``);
-- UpdateFunctionCode and UpdateFunctionConfiguration change everything that they are told to;
+- UpdateFunctionCode and UpdateFunctionConfiguration change everything that the request names;
 - a function in a VPC has network interfaces there, which outlive it;
 - a function's role has to trust Lambda, and to allow the interfaces of a function in a VPC;
 - a function has states, in which calls are refused (`states`);

@@ -1,7 +1,7 @@
 """Runs a function inside its container, on a bare Python and with nothing but the standard library.
 
 It is started twice. The first time it fetches the environment through the socket, so that no
-variable ever stands in a process list or a file, and starts itself again with it; the second time
+variable is ever in a process list or a file, and starts itself again with it; the second time
 it imports the handler and answers one event after the other, as AWS's runtime does.
 
 A frame, in either direction, is two lengths in bytes (32 bits, big-endian), a JSON header and a

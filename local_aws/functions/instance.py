@@ -87,7 +87,7 @@ class Instance:
     def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start the container with podman's `arguments` and wait until the handler is loaded.
 
-        A handler that cannot be loaded is no error here: it answers each event with its failure.
+        A handler that cannot be loaded is not an error here: each event gets its failure.
         """
         self.folder.mkdir(parents=True)
         with _listen(self.folder) as listener:
@@ -98,7 +98,7 @@ class Instance:
         try:
             self._receive(began + INIT_SECONDS)
         except (EndedError, TimedOutError):
-            # As AWS does, the next invocation tells.
+            # As on AWS, the next invocation reports it.
             return
         self._init_seconds = time.monotonic() - began
 
@@ -150,7 +150,7 @@ class Instance:
         self._control = self._printed = None
 
     def forget(self) -> None:
-        """Remove what lies on this machine's disk; the container must be gone."""
+        """Remove the files on this machine's disk; the container must be gone."""
         shutil.rmtree(self.folder)
         self.release()
 

@@ -208,7 +208,7 @@ class Functions:
             bind(self._runtime, "/var/runtime", read_only=True),
             bind(instance.folder, "/var/rapid", read_only=True),
             self._image,
-            # Without site: Debian's packages are none of the function's.
+            # Without site: the function does not see Debian's packages.
             "/usr/bin/python3",
             "-S",
             "/var/runtime/bootstrap.py",

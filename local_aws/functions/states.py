@@ -110,7 +110,7 @@ class States:
             raise NotReadyError
 
     def describe(self, function: Any) -> dict[str, str]:
-        """Return the members of the function's configuration that tell its state."""
+        """Return the members of the function's configuration that show its state."""
         now = time.monotonic()
         times = self._of(function)
         if times.pending_until > now:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def preflight(config: Mapping[str, Any] | None, request: Request) -> Response | None:
-    """Return the answer to a preflight request; None where it is none or there is no CORS."""
+    """Return the answer to a preflight request; None for another request, or without CORS."""
     if (
         not config
         or request.method != "OPTIONS"

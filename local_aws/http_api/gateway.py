@@ -320,7 +320,7 @@ def _context(  # noqa: PLR0913, PLR0917 - the facts of one request
 
 
 def _say(target: Target, text: str) -> None:
-    """Tell the log what AWS would tell nobody."""
+    """Log what AWS would not show to anybody."""
     print(f"http api {target.api_id} {target.route_key}: {text}", file=sys.stderr, flush=True)
 
 

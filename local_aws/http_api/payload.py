@@ -66,7 +66,7 @@ class Response:
 
 
 class MalformedResultError(Exception):
-    """A function's result that is no response."""
+    """A function's result that is not a response."""
 
 
 def event(request: Request, target: Target, now: float) -> dict[str, Any]:

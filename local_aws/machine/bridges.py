@@ -3,7 +3,7 @@
 Packets from one member to another stay on the bridge. A packet that begins something passes when
 the groups of its sender let it out and those of its receiver let it in; answers pass. Kernels of
 Debian can track connections on a bridge, others cannot, so the table remembers by itself what may
-be answered: in sets, for as long as EC2 tracks such a flow. For TCP the flags tell.
+be answered: in sets, for as long as EC2 tracks such a flow. For TCP the flags show it.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/security-group-connection-tracking.html
 """

@@ -1,6 +1,6 @@
 """Images of hosts and databases, made on this machine from Debian's packages.
 
-They lie in podman's storage, which is their cache: `localhost/local-aws/debian-13` and so on, with
+They are in podman's storage, which is their cache: `localhost/local-aws/debian-13` and so on, with
 a tag that is the hash of the recipe. A changed recipe makes a new image; an interrupted build
 leaves none.
 """

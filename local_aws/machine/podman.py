@@ -1,7 +1,7 @@
 """podman, as this machine needs it to be called.
 
 On an ordinary machine that is just ``podman``. Inside a container or another sandbox podman's
-defaults fail in ways that it does not explain: then a ``containers.conf`` of our own mends exactly
+defaults fail in ways that it does not explain: then a ``containers.conf`` of our own fixes exactly
 what is missing, found out by looking and not by asking which machine this is.
 """
 

@@ -6,7 +6,7 @@ and refused otherwise. Nothing listens on the public addresses, so what the cont
 serves on the same ports is neither in the way nor reachable through them. The same table holds
 what leaves a network against the groups' outgoing rules, and keeps everybody outside from private
 addresses: other networks, and the control machine, which on AWS has no route to them either. Only
-doors that were opened on purpose lead there. The second table stands on the bridges, see
+doors that were opened on purpose lead there. The second table is on the bridges, see
 `bridges`.
 """
 

@@ -124,7 +124,7 @@ def _patch_creation(instances: Instances) -> None:
             instances.create(instance, wanted["master_user_password"], _SEED.get())
             instances.back_up(self, instance)
         except BaseException:
-            # Otherwise an entry without a server would stand in the way of the next attempt.
+            # Otherwise an entry without a server would block the next attempt.
             self.databases.pop(instance.db_instance_identifier)
             raise
         return instance

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Server:
-    """What stands behind one DB instance."""
+    """The server of one DB instance."""
 
     postgres: Postgres
     interface: Any
@@ -81,7 +81,7 @@ class Instances:
         _ = self.catalogue
 
     def address(self, instance: Any) -> str | None:
-        """Return the address of an instance, once it has one to tell."""
+        """Return the address of an instance, once it has one."""
         server = self._servers.get(instance.dbi_resource_id)
         return server.postgres.address if server and instance.status != "creating" else None
 

@@ -95,7 +95,7 @@ class Parameter:
         Raises
         ------
         ValueError
-            When it is no number where one is asked for.
+            When it is not a number where one is required.
         """
         if self.allowed is None:
             return True

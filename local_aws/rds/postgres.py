@@ -1,6 +1,6 @@
 """One real PostgreSQL in a container, set up as RDS sets it up.
 
-The data folder of an instance holds ``data`` (PostgreSQL's own), ``config`` (written anew at each
+The data folder of an instance holds ``data`` (PostgreSQL's own), ``config`` (written again at each
 start) and ``log``. The server's superuser `rdsadmin` has no password: it comes in through the
 socket inside the container only, for which one must be root of this machine.
 """
@@ -68,7 +68,7 @@ log_destination = 'stderr'
 
 _IDENT = "rds postgres rdsadmin\n"
 
-# As on RDS: the master is no superuser, but may do most of what one may.
+# As on RDS: the master is not a superuser, but may do most of what one may.
 _ROLES = """\
 CREATE ROLE rds_superuser NOLOGIN;
 CREATE ROLE rds_replication NOLOGIN;

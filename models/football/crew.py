@@ -79,7 +79,7 @@ class Crew:
         [result] = self.each(_call, [(function, arguments, options)])
         return result
 
-    def halt(self) -> None:
+    def interrupt(self) -> None:
         """Have all that work stop as soon as they have ended their runs."""
         if self._client is not None:
             from distributed import Event  # noqa: PLC0415 -- not everyone has a cluster

@@ -84,7 +84,9 @@ def runs_by_id(
     return found
 
 
-def crown(client: MlflowClient, name: str, metric: str, competing: dict[str, Any]) -> Title | None:
+def promote_champion(
+    client: MlflowClient, name: str, metric: str, competing: dict[str, Any]
+) -> Title | None:
     """Give the alias `champion` to the best version of these runs, if it beats who has it.
 
     Parameters

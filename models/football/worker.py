@@ -141,7 +141,9 @@ def _work(task: Task, stop: Stop) -> Outcome:
         return Outcome(task.name, NOT_RUN, reason=tracking.reason(error))
 
 
-def crown(models: dict[str, list[str]], experiments: list[str], metric: str) -> list[Title]:
+def promote_champion(
+    models: dict[str, list[str]], experiments: list[str], metric: str
+) -> list[Title]:
     """Look for the champions of registered models.
 
     Parameters
@@ -170,7 +172,7 @@ def crown(models: dict[str, list[str]], experiments: list[str], metric: str) -> 
 
         def title(name: str) -> Title | None:
             competing = {run_id: runs[run_id] for run_id in models[name] if run_id in runs}
-            return registry.crown(client, name, metric, competing)
+            return registry.promote_champion(client, name, metric, competing)
 
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
             return [found for found in pool.map(title, models) if found]
@@ -180,7 +182,9 @@ def crown(models: dict[str, list[str]], experiments: list[str], metric: str) -> 
         ) from None
 
 
-def bury(session: str, experiment_ids: list[str], status: str, reason: str) -> dict[str, str]:
+def end_orphaned_runs(
+    session: str, experiment_ids: list[str], status: str, reason: str
+) -> dict[str, str]:
     """End the runs of a session whose process is gone; return their ids by attempt."""
     tracking.settle()
     from mlflow import MlflowClient, MlflowException  # noqa: PLC0415 -- see above

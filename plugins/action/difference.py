@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):
-    """Tell what would be changed, where a module itself cannot under --check.
+    """Report what would be changed, where a module itself cannot under --check.
 
     Arguments
     ---------

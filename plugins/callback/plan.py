@@ -26,7 +26,7 @@ type: aggregate
 short_description: Sums up what a run under --check would do
 description:
   - At the end of a run under C(--check), lists what would be created, changed and deleted, with
-    what differs as far as the module tells it, and says how much is left as it is.
+    what differs as far as the module reports it, and says how much is left as it is.
   - Without C(--check) it says nothing.
 options:
   plan_file:
@@ -41,7 +41,7 @@ CHANGE = "change"
 DELETE = "delete"
 _MARKS = {CREATE: ("+", "green"), CHANGE: ("~", "yellow"), DELETE: ("-", "red")}
 _LONGEST_VALUE = 200
-# They look, or speak with Ansible alone; what they find unchanged is no resource.
+# They look, or speak with Ansible alone; what they find unchanged is not a resource.
 _LOOKING = re.compile(
     r"(^|\.)(\w+_info|assert|debug|fail|set_fact|stat|slurp|find|uri|wait_for|pause|setup|add_host"
     r"|meta|include_\w+|import_\w+|settings_check|botocore_cache|gather_facts|postgresql_ping|postgresql_query"
@@ -52,7 +52,7 @@ _VERB = re.compile(r"^(Create|Plan) ")
 _IDENTITY = re.compile(r"(^|_)(arn|id|ids)\Z")
 # What our roles and amazon.aws plan with in the place of what is not there yet.
 _PLANNED_IDENTITY = re.compile(r"-(0{17}|x{8})\Z")
-# What a module is told about how to work, and not about what there shall be.
+# Parameters about how a module works, and not about the wanted state.
 _MANNERS = {"state", "wait", "wait_timeout", "apply_immediately", "filters", "name"}
 _NO_STATE = {
     *("invocation", "changed", "msg", "spec", "diff", "item", "warnings", "deprecations"),
@@ -146,8 +146,8 @@ class CallbackModule(CallbackBase):
 
     def _action(self, name: str, content: Mapping[str, Any]) -> str:
         """Return the action; where nothing says it, from nothing all is made."""
-        told = name.startswith("amazon.aws.") or "existed" in content or _diffs(content)
-        if _absent(content) or (told and not content.get("censored")):
+        described = name.startswith("amazon.aws.") or "existed" in content or _diffs(content)
+        if _absent(content) or (described and not content.get("censored")):
             return action(content)
         something = self._left or any(planned.action == CHANGE for planned in self._planned)
         return CHANGE if something else CREATE
@@ -162,8 +162,8 @@ class CallbackModule(CallbackBase):
             for line in planned.differences:
                 display.display(f"    {line}")
         counts = {kind: sum(p.action == kind for p in self._planned) for kind in _MARKS}
-        told = ", ".join(f"{count} to {kind}" for kind, count in counts.items())
-        display.display(f"{told}, {self._left} unchanged")
+        summary = ", ".join(f"{count} to {kind}" for kind, count in counts.items())
+        display.display(f"{summary}, {self._left} unchanged")
         if not complete:
             display.display("The plan is not complete: the run failed", color="red")
 
@@ -185,7 +185,7 @@ def action(result: Mapping[str, Any]) -> str:
 
 
 def differences(result: Mapping[str, Any]) -> Iterator[str]:
-    """Tell how what is there differs from what is wanted, as far as the module says it."""
+    """Report the differences from the wanted state, as far as the module has them."""
     diffs = _diffs(result)
     if diffs:
         for diff in diffs:
@@ -200,12 +200,12 @@ def differences(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _arguments(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the module was told."""
+    """Return the parameters of the module."""
     return (result.get("invocation") or {}).get("module_args") or {}
 
 
 def _absent(result: Mapping[str, Any]) -> bool:
-    """Return whether it was told to delete."""
+    """Return whether its parameters ask for a deletion."""
     return bool(_arguments(result).get("state") == "absent")
 
 
@@ -218,7 +218,7 @@ def _lines(diff: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a module's diff says: one line for each key, or each line of a text."""
     before, after = diff.get("before"), diff.get("after")
     if isinstance(before, dict) and isinstance(after, dict):
-        # What stands in `before` alone is described and not managed.
+        # A key in `before` alone is described and not managed.
         for name in after:
             yield from _compared(name, before.get(name), after[name])
     elif isinstance(before, str) and isinstance(after, str):
@@ -251,7 +251,7 @@ def _comparable(present: Any, wanted: Any) -> bool:
 
 
 def _told(name: str, present: Any, wanted: Any) -> Iterator[str]:
-    """Yield how they differ in what the module was told; of the rest it leaves what there is."""
+    """Yield the differences in parameters of the module; it leaves all else as it is."""
     if isinstance(wanted, dict):
         for key, value in wanted.items():
             if value is not None:

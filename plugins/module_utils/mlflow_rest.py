@@ -25,7 +25,7 @@ LOGIN_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 class MlflowError(Exception):
-    """An answer that is no success, or none at all.
+    """An answer that is not a success, or no answer at all.
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 SERVICES = ("ec2", "rds", "s3", "iam", "secretsmanager", "lambda", "apigatewayv2", "logs")
-# In these states EC2 still tells of what is gone.
+# In these states EC2 still lists what is gone.
 _GONE = {"terminated", "deleted", "deleting"}
 # By operation: the list in its answer, and what names one of it.
 _EC2 = {
@@ -137,7 +137,7 @@ class Search:
 
     def _s3(self) -> Iterator[tuple[str, str]]:
         s3 = self.client("s3")
-        # Only pages tell of the regions.
+        # Only pages show the regions.
         for page in s3.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 1000}):
             for found in page["Buckets"]:
                 name = found["Name"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ansible strategy: linear, with interpreters that stay warm from task to task.
 
-A task of plain Ansible starts a Python that imports boto3 anew, which takes longer than what it
+A task of plain Ansible starts a Python that imports boto3 again, which takes longer than what it
 then asks of AWS. Mitogen keeps one interpreter for each host and user and hands the tasks to it.
 """
 
@@ -91,7 +91,7 @@ def _bind_workers() -> None:
     """Let the processes that this one forks from now on end with it.
 
     Ansible makes each worker the leader of a session, so it outlives a group that is killed; and
-    who waits for Mitogen's answer then waits for ever.
+    who waits for Mitogen's answer then waits without end.
     """
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     main = os.getpid()

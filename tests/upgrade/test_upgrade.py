@@ -246,7 +246,7 @@ def test_failing_check_is_taken_back(site: Site) -> None:
     said = reason(play)
     assert "Log a run and read it back" in said
     # The older release cannot write artifacts either, and the play says so.
-    assert "The way back failed as well" in said
+    assert "The rollback failed as well" in said
 
 
 def test_upgrade_keeps_everything(site: Site, before: dict[str, Any]) -> None:

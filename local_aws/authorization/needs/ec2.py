@@ -1,4 +1,4 @@
-"""Calls of EC2, whose resources are named by identifiers that tell their kind."""
+"""Calls of EC2, whose resources are named by identifiers that show their kind."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What AWS documents as invalid is refused.
 
 moto takes names, sizes and combinations that AWS refuses, and botocore checks of its models only
-types, required members and lower bounds. Who finds out on AWS finds out late: here a request is
-held against what AWS documents before moto sees it.
+types, required members and lower bounds. On AWS a user finds out late: here a request is
+compared with what AWS documents before moto sees it.
 
 - `models`: lengths, ranges, patterns and enumerations of botocore's models, which are AWS's own;
 - `tags`: the tags of every service;

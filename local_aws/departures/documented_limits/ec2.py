@@ -1,6 +1,7 @@
 """Rules of EC2.
 
-moto itself knows the sizes of networks and subnets, and that subnets lie in their network apart.
+moto itself knows the sizes of networks and subnets, and that subnets are inside their network and
+do not overlap.
 """
 
 from __future__ import annotations

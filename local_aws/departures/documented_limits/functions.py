@@ -59,7 +59,7 @@ def _are_small_enough(variables: dict[str, str], _request: Request) -> bool:
 
 
 def _has_small_enough_content(package: bytes, _request: Request) -> bool:
-    """Say so; of what is no zip file moto says more."""
+    """Say so; of a file that is not a zip moto says more."""
     try:
         with zipfile.ZipFile(io.BytesIO(package)) as opened:
             return sum(member.file_size for member in opened.infolist()) < _UNZIPPED_BYTES

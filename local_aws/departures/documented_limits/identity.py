@@ -12,7 +12,7 @@ from local_aws.departures.documented_limits.rule import Rule, matches
 _ROLE_POLICY_CHARACTERS = 10240
 
 RULES = (
-    # IAM counts the policies of a role together; here each is held against the limit by itself.
+    # IAM counts the policies of a role together; here each is compared with the limit by itself.
     Rule(
         ("iam:PutRolePolicy",),
         "PolicyDocument",

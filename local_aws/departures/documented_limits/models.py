@@ -44,7 +44,7 @@ def refusals(request: Request, operation: OperationModel) -> Iterator[Refusal]:
 
 
 def _violations(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    """Yield path, constraint and, where it is no secret, value in quotation marks."""
+    """Yield path, constraint and, where it is not a secret, value in quotation marks."""
     for constraint in _broken(shape, value):
         shown = "" if shape.metadata.get("sensitive") else f" '{value}'"
         yield path, constraint, shown

@@ -73,7 +73,7 @@ class Rule:
 
 
 def values(parameters: Mapping[str, Any], path: str) -> Iterator[Any]:
-    """Yield what stands at `path`, which may be nothing and, below lists, several."""
+    """Yield the value at `path`, which may be nothing and, below lists, several."""
     if not path:
         yield parameters
         return

@@ -200,4 +200,4 @@ def test_champion_that_the_server_refuses_is_reported_in_a_line(
     with answering((403, error("PERMISSION_DENIED", "not\nyours"))) as (url, _):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         with pytest.raises(TrainingError, match=r"champions are not updated: .*: not yours$"):
-            worker.crown({"poisson.goles_local": ["1"]}, ["1"], "mse")
+            worker.promote_champion({"poisson.goles_local": ["1"]}, ["1"], "mse")
