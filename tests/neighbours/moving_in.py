@@ -59,7 +59,7 @@ def _crowd(account: Account, role: str) -> None:
     )
     all_at_once(lambda _: apis.create_api(Name="another", ProtocolType="HTTP"), range(APIS))
     bucket = f"another-{account.number}-{account.region}"
-    account.client("s3").create_bucket(Bucket=bucket)
+    _create_bucket(account, bucket)
     account.client("s3").put_object(Bucket=bucket, Key="artifacts/1", Body=b"of another")
     account.client("ec2").create_key_pair(KeyName="another")
 
@@ -133,9 +133,17 @@ def _other_roles(account: Account) -> str:
     return _role(account, f"{name}-mlflow-metrics-{account.region}", "lambda", tags)
 
 
+def _create_bucket(account: Account, name: str) -> None:
+    """Create a bucket; AWS encrypts each since 2023, and moto does not say so."""
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=name)
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+
+
 def _bucket(account: Account, tags: list[dict[str, str]]) -> None:
     s3, bucket = account.client("s3"), f"{account.other}-mlflow-{account.number}-{account.region}"
-    s3.create_bucket(Bucket=bucket)
+    _create_bucket(account, bucket)
     s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     for body in (b"first", b"second"):
