@@ -7,7 +7,6 @@ Webhooks and addresses are in ../destinations, paths of artifacts in ../artifact
 from __future__ import annotations
 
 import json
-import subprocess
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.listener import listening
-from tests.tracking_server import ADMIN, ADMIN_PASSWORD, basic, environment
+from tests.tracking_server import ADMIN, ADMIN_PASSWORD, VERSION, basic
+from tests.tracking_server.routes import routes as routes_of
 
 from .conftest import PASSWORD
 
@@ -28,24 +28,6 @@ MALLORY = "mallory"
 AJAX = "/ajax-api/2.0/mlflow"
 API = "/api/2.0/mlflow"
 API_3 = "/api/3.0/mlflow"
-# Method and path of every route, FastAPI's and Flask's.
-ROUTES = """
-import json, os
-os.environ["_MLFLOW_SGI_NAME"] = "gunicorn"
-os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"] = "0"
-from mlflow.server import app
-from mlflow.server.fastapi_app import create_fastapi_app
-def walk(routes, prefix=""):
-    for route in routes:
-        if hasattr(route, "original_router"):
-            yield from walk(route.original_router.routes, prefix + route.include_context.prefix)
-        elif getattr(route, "methods", None):
-            for method in route.methods:
-                yield method, prefix + route.path
-flask = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods}
-fastapi = set(walk(create_fastapi_app(app).routes))
-print(json.dumps(sorted((flask | fastapi))))
-"""
 # What MLflow shows before a login: whether it lives, its pages' files, and its version's abilities.
 PUBLIC = ("/health", "/static-files/", "/static/", "/favicon.ico", "server-info")
 
@@ -116,8 +98,7 @@ def target(tracking: Tracking) -> Target:
 
 @pytest.fixture(scope="module")
 def routes() -> list[tuple[str, str]]:
-    done = subprocess.run([environment(), "-c", ROUTES], capture_output=True, text=True, check=True)
-    return [(method, path) for method, path in json.loads(done.stdout.splitlines()[-1])]
+    return routes_of(VERSION)
 
 
 def test_every_route_without_a_login_is_refused(

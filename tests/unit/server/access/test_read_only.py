@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import json
-import subprocess
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from mlflow_host.patches import read_only
 
-from tests.tracking_server import basic, environment
+from tests.tracking_server import VERSION, basic
+from tests.tracking_server.routes import routes as routes_of
 
 from .conftest import PASSWORD
 
@@ -19,26 +19,6 @@ if TYPE_CHECKING:
 
 REFUSED = "This user may only read"
 WRITING = {"POST", "PUT", "PATCH", "DELETE"}
-# The routes of this MLflow, its login's included, as METHOD path.
-ROUTES = """
-import json, os, re
-os.environ["_MLFLOW_SGI_NAME"] = "gunicorn"
-from mlflow.server import app
-from mlflow.server.auth import routes
-from mlflow.server.fastapi_app import create_fastapi_app
-def walk(routes, prefix=""):
-    for route in routes:
-        if hasattr(route, "original_router"):
-            inner = route.include_context.prefix
-            yield from walk(route.original_router.routes, prefix + inner)
-        else:
-            yield from ((m, prefix + route.path) for m in getattr(route, "methods", None) or ())
-rules = [(m, r.rule) for r in app.url_map.iter_rules() for m in r.methods]
-native = list(walk(create_fastapi_app(app).routes))
-assert ("POST", "/v1/traces") in native, native
-rules += native
-print(json.dumps(sorted({(m, re.sub("[<{][^>}]*[>}]", "1", p)) for m, p in rules})))
-"""
 READS = (
     "/search", "/search-datasets", "/graphql", "/get-latest-versions", "/presigned-download-url",
     "/batchGetInfos", "/calculate-filter-correlation", "/traces/metrics",
@@ -77,8 +57,8 @@ def reader(tracking: Tracking) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def routes() -> list[tuple[str, str]]:
-    done = subprocess.run([environment(), "-c", ROUTES], capture_output=True, text=True, check=True)
-    return [(method, path) for method, path in json.loads(done.stdout.splitlines()[-1])]
+    found = routes_of(VERSION, login=True)
+    return sorted({(method, re.sub("[<{][^>}]*[>}]", "1", path)) for method, path in found})
 
 
 def test_reader_is_refused_every_way_of_writing(

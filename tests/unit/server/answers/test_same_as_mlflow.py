@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,29 +19,15 @@ from tests.tracking_server import (
     EACH_VERSION,
     Server,
     deployed_server,
-    environment,
     unpatched_server,
 )
+from tests.tracking_server.routes import routes as routes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import requests
 
-ROUTES = """
-import json, os
-os.environ["_MLFLOW_SGI_NAME"] = "gunicorn"
-from mlflow.server import app
-from mlflow.server.fastapi_app import create_fastapi_app
-def walk(routes, prefix=""):
-    for route in routes:
-        if hasattr(route, "original_router"):
-            yield from walk(route.original_router.routes, prefix + route.include_context.prefix)
-        else:
-            yield from ((m, prefix + route.path) for m in getattr(route, "methods", None) or ())
-routes = {(m, r.rule) for r in app.url_map.iter_rules() for m in r.methods}
-print(json.dumps(sorted(routes | set(walk(create_fastapi_app(app).routes)))))
-"""
 WITH_BODY = {"POST", "PUT", "PATCH", "DELETE"}
 # Paths whose answers differ on purpose, as regular expressions, and why.
 DIFFERENT = {
@@ -231,10 +216,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory, version: str) -> Iterator[Pai
 @pytest.fixture(scope="module")
 def routes(version: str) -> list[tuple[str, str]]:
     """Methods and paths of the release, each path with HEAD and OPTIONS, variable parts filled."""
-    done = subprocess.run(
-        [environment(version=version), "-c", ROUTES], capture_output=True, text=True, check=True
-    )
-    found = {(m, re.sub("[<{][^>}]*[>}]", "1", p)) for m, p in json.loads(done.stdout)}
+    found = {(m, re.sub("[<{][^>}]*[>}]", "1", p)) for m, p in routes_of(version)}
     found |= {(method, path) for _, path in found for method in ("HEAD", "OPTIONS")}
     return sorted(found - {("GET", "/"), ("GET", "/1")})
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.tracking_server import EACH_VERSION, environment
+from tests.tracking_server import EACH_VERSION
+from tests.tracking_server.routes import routes as routes_of
 
 from .test_features import WORKS
 
@@ -22,21 +21,6 @@ ROWS = {
         if line.startswith("| ") and not line.startswith("| feature")
     )
 }
-ROUTES = """
-import json, os
-os.environ["_MLFLOW_SGI_NAME"] = "gunicorn"
-os.environ["MLFLOW_FLASK_SERVER_SECRET_KEY"] = "0"
-from mlflow.server import app
-from mlflow.server.fastapi_app import create_fastapi_app
-def walk(routes, prefix=""):
-    for route in routes:
-        if hasattr(route, "original_router"):
-            yield from walk(route.original_router.routes, prefix + route.include_context.prefix)
-        elif getattr(route, "methods", None):
-            yield prefix + route.path
-found = {rule.rule for rule in app.url_map.iter_rules()}
-print(json.dumps(sorted(found | set(walk(create_fastapi_app(app).routes)))))
-"""
 # Which feature a path belongs to, without its prefix /api/2.0/mlflow; the first that matches.
 FEATURES = {
     r"(genai/evaluate|scorer/invoke|issues/invoke|scorers/online-config|prompt-optimization"
@@ -75,10 +59,7 @@ PREFIX = re.compile(r"^/(?:(?:ajax-)?api/\d\.\d/?(?:mlflow/)?)?")
 
 @pytest.mark.parametrize("version", EACH_VERSION)
 def test_every_route_of_a_release_belongs_to_a_feature(version: str) -> None:
-    done = subprocess.run(
-        [environment(version=version), "-c", ROUTES], capture_output=True, text=True, check=True
-    )
-    routes = [PREFIX.sub("", path).strip("/") for path in json.loads(done.stdout.splitlines()[-1])]
+    routes = sorted({PREFIX.sub("", path).strip("/") for _, path in routes_of(version)})
     assert len(routes) > 150
     known = re.compile("|".join(f"(?:{pattern})" for pattern in FEATURES))
     assert (
