@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DEBT = ROOT / "scripts" / "language_debt.txt"
-CHECKED = re.compile(r"\.(py|yml|yaml|md|sh|j2|toml|cfg|conf)$|(^|/)Makefile$")
+CHECKED = re.compile(r"\.(py|yml|yaml|md|sh|j2|toml|cfg|conf)\Z|(^|/)Makefile\Z")
 # Spanish, locks, generated pages, and the texts that are about the phrases themselves.
 LEFT_OUT = re.compile(
     r"docs/lab/es\.md|requirements/.*|docs/variables\.md|docs/reference/.*|docs/iam/mutations\.md"

@@ -43,5 +43,5 @@ def page() -> str:
         capture_output=True,
         text=True,
     )
-    rows = re.findall(r"^ +(make [\w-]+) +(.+)$", shown.stdout, re.MULTILINE)
+    rows = re.findall(r"(?m)^ +(make [\w-]+) +(.+)$", shown.stdout)
     return HEAD + "".join(f"| `{target}` | {text} |\n" for target, text in rows) + TAIL

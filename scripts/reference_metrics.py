@@ -89,7 +89,7 @@ def families(text: str) -> list[tuple[str, str, list[str], str]]:
     """Read name, type, labels and help of each family of an answer in OpenMetrics."""
     found = []
     for name, help_text, kind, sample in re.findall(
-        r"^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)\n(.*)$", text, re.MULTILINE
+        r"(?m)^# HELP (\S+) (.*)\n# TYPE \S+ (\S+)\n(.*)$", text
     ):
         labels = re.findall(r'(\w+)="', sample)
         # The samples of an info family, which queries name, end with _info.

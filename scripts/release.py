@@ -22,7 +22,7 @@ CHANGELOG, PROJECT = ROOT / "CHANGELOG.md", ROOT / "pyproject.toml"
 DIST = ROOT / "dist"
 CYCLONEDX = ROOT / ".venv-release/bin/cyclonedx-py"
 LOCK = ROOT / "requirements/lambda.txt"
-VERSION_LINE = re.compile(r'^version = "(.*)"$', re.MULTILINE)
+VERSION_LINE = re.compile(r'(?m)^version = "(.*)"$')
 
 
 class ReleaseError(Exception):
@@ -73,7 +73,7 @@ def check(version: str) -> None:
         raise ReleaseError(f"clone: {names} not committed: commit or remove them first")
     if git("tag", "--list", f"v{version}"):
         raise ReleaseError(f"VERSION: {version} is already released: choose a higher one")
-    released = re.findall(r"^v(\d+\.\d+\.\d+)$", git("tag", "--list"), re.MULTILINE)
+    released = re.findall(r"(?m)^v(\d+\.\d+\.\d+)$", git("tag", "--list"))
     newest = max(released, key=numbers, default="0.0.0")
     if numbers(version) <= numbers(newest):
         raise ReleaseError(f"VERSION: {version} is not above {newest}: choose a higher one")

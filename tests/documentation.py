@@ -18,7 +18,8 @@ PAGES = [
     page
     for pattern in ("README.md", "*/README.md", "*/*/README.md", "docs/*.md", "docs/lab/*.md")
     for page in sorted(ROOT.glob(pattern))
-    if not page.relative_to(ROOT).parts[0].startswith(".")
+    # Folders of tools, and what `make site` copies.
+    if not page.relative_to(ROOT).parts[0].startswith((".", "build"))
 ]
 # Pages for those who change the project. Their commands run suites and change the repository.
 PROJECT_PAGES = [

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SERIALIZED = re.compile(r"AddSerializedFile\((b'.*')\)$", re.MULTILINE)
+SERIALIZED = re.compile(r"(?m)AddSerializedFile\((b'.*')\)$")
 
 
 def root_of(package: str) -> Path:
