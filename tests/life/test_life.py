@@ -42,7 +42,7 @@ def test_plan_of_an_empty_account_is_to_create_all(aws: LocalAws) -> None:
 
     assert play.returncode == 0, play.output
     assert re.search(
-        r"^[3-9]\d to create, 0 to change, 0 to delete, 0 as they", play.output, re.MULTILINE
+        r"^[3-9]\d to create, 0 to change, 0 to delete, 0 unchanged", play.output, re.MULTILINE
     )
     assert f"+ database instance {NAME}-mlflow" in play.output
     assert aws.resources(NAME) == []
