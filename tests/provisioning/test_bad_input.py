@@ -166,7 +166,7 @@ def test_session_that_has_expired(aws: LocalAws, session: str) -> None:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"aws_vpc_cidr": "10.0.0.0/8"}, "from /16 to /28"),
+        ({"aws_vpc_cidr": "10.0.0.0/8"}, "must be /16 to /28"),
         ({"aws_vpc_cidr": "10.0.0.0/20"}, "only with a /16"),
         ({"aws_ec2_instance_type": "t3.micro"}, "has 1024 MiB of memory"),
         ({"mlflow_workers": 8}, "needs 5120"),
