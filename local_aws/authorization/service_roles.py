@@ -59,6 +59,10 @@ class ServiceRoles:
             resource=resource,
             principals=(role_arn,),
             account=self._settings.account,
-            context={"aws:principalarn": (role_arn,)},
+            # Organisations deny calls to regions that they do not list.
+            context={
+                "aws:principalarn": (role_arn,),
+                "aws:requestedregion": (self._settings.region,),
+            },
         )
         return policies.evaluate(request, callers.role_policies(self._settings, role_arn)).allowed

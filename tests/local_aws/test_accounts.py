@@ -13,6 +13,7 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from local_aws import accounts, profile
 from local_aws.errors import LocalAwsError
 from tests.conftest import LocalAws, started
+from tests.functions import archive
 from tests.tracking_server import free_port
 
 if TYPE_CHECKING:
@@ -225,3 +226,22 @@ def test_organisation_tags_what_is_made(lab: LocalAws) -> None:
     assert {"Key": "CostCenter", "Value": "4711"} in after[0]
     assert {"Key": "CostCenter", "Value": "4711"} in after[1]
     assert {("CostCenter", "4711"), ("Own", "stays")} <= set(after[2])
+
+
+def test_organisation_function_enters_a_network_of_an_allowed_region(lab: LocalAws) -> None:
+    # The function's role calls EC2 in that region, which the organisation's policy asks for.
+    ec2, functions = lab.client("ec2"), lab.client("lambda")
+    vpc = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.99.1.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="inside", Description="inside", VpcId=vpc)
+
+    created = functions.create_function(
+        FunctionName="inside",
+        Runtime="python3.13",
+        Handler="code.handler",
+        Role="arn:aws:iam::123456789012:role/LabRole",
+        Code={"ZipFile": archive("def handler(event, context):\n    pass\n")},
+        VpcConfig={"SubnetIds": [subnet], "SecurityGroupIds": [group["GroupId"]]},
+    )
+
+    assert created["VpcConfig"]["VpcId"] == vpc
