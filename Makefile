@@ -86,7 +86,6 @@ $(VENV)/.test: requirements/test.txt $(VENV)/.up
 $(AUDIT)/%/.up: requirements/bootstrap.txt requirements/audit/%.txt
 	@scripts/virtual-environment.sh $(PYTHON) $(@D) $^
 	@touch $@
-	@touch $@
 
 $(RELEASE)/.up: requirements/bootstrap.txt requirements/release.txt
 	@scripts/virtual-environment.sh $(PYTHON) $(@D) $^

@@ -156,10 +156,11 @@ options:
         type: dict
   lambda_permission:
     description:
-      - How API Gateway is allowed to call the functions of O(routes), in their own policies.
-      - V(api) allows it for the whole API, V(route) for each route on its own, and V(none) leaves
-        the policies alone.
-      - The permission is removed from a function that is no longer in any route.
+      - Which statements the module adds to the resource policies of the functions of O(routes), so
+        that API Gateway can call them.
+      - V(api) adds one statement for the whole API. V(route) adds one for each route. V(none) does
+        not change the policies.
+      - The module removes its statements from a function that no route uses any more.
     type: str
     choices: ['api', 'route', 'none']
     default: api
@@ -171,8 +172,8 @@ options:
     type: str
   purge_permissions:
     description:
-      - Removes every other statement from the policies of the functions of O(routes), whoever it
-        lets in, so that this API alone may call them.
+      - Removes all other statements from the resource policies of the functions of O(routes), so
+        that only this API is allowed to call them.
     type: bool
     default: false
 extends_documentation_fragment:

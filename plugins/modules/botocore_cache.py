@@ -9,10 +9,9 @@ DOCUMENTATION = r"""
 module: botocore_cache
 short_description: Keep what botocore has read of AWS's services for the tasks that follow
 description:
-  - botocore reads the description of a service, megabytes of JSON, anew for each session, and so
-    for each task. In an interpreter that stays warm from task to task (strategy C(warm)), after
-    this module each of these files is read once.
-  - In an interpreter that ends with its task it does nothing.
+  - Makes botocore read the JSON description of each AWS service once. By default, it reads these
+    files, which are megabytes large, again for each session, and so for each task.
+  - It has an effect only with strategy C(warm), where the interpreter continues after a task.
 author:
   - MLflow on EC2 contributors
 options: {}

@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: mlflow_permission
 short_description: Give a user of an MLflow tracking server a permission, or take it
 description:
-  - Keeps one permission that stands in the user's own name, over MLflow's REST API.
-  - What roles of MLflow give to the user is neither looked at nor changed.
+  - Sets or removes one permission of a user, over MLflow's REST API.
+  - Permissions that the user has through roles of MLflow are not read and not changed.
 author:
   - MLflow on EC2 contributors
 options:
@@ -42,8 +42,8 @@ options:
     type: str
   permission:
     description:
-      - What the user may do. V(DENY) hides it even where another permission shows it.
-      - V(NONE) takes the permission that stands in the user's name; the server's default holds.
+      - The permission to set. V(DENY) hides the resource, even if another permission shows it.
+      - V(NONE) removes the user's permission. The default permission of the server then applies.
     type: str
     choices: [READ, USE, EDIT, MANAGE, DENY, NONE]
     required: true
@@ -114,7 +114,7 @@ def resource_of(server: MlflowRest, params: dict[str, Any]) -> tuple[str, str]:
 
 
 def present_permission(server: MlflowRest, user: str, kind: str, resource: str) -> str:
-    """Return the permission that stands in the user's own name, or NONE."""
+    """Return the user's own permission, or NONE."""
     rows = server.get("3.0/mlflow/users/permissions/list", username=user)["permissions"]
     for row in rows:
         own = row["role_name"].startswith(OWN_ROLE)

@@ -9,10 +9,9 @@ DOCUMENTATION = r"""
 module: secretsmanager_password
 short_description: Generate a password once and keep it in AWS Secrets Manager
 description:
-  - Makes sure that a secret exists whose text is a password, generated when the secret is created
-    and kept from then on.
-  - The password is returned under RV(value). It is no parameter, so Ansible cannot mask it; set
-    C(no_log=true) on the task.
+  - Creates a secret with a generated password. Later runs keep the password.
+  - The password is returned under RV(value). Ansible masks parameters only, so set C(no_log=true)
+    on the task.
   - A secret of that name which is scheduled for deletion is restored, with the value that it had.
   - Use M(secretsmanager_password_info) to read a password without ever creating one.
 author:
