@@ -29,6 +29,8 @@ CLONE = ROOT / ".cache/e2e"
 PORT = 5572
 # As inventory.yml has it.
 CIDR = "10.99.0.0/16"
+# A new database is available later than the host, as on AWS, where it takes five minutes or more.
+SETTINGS = {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "60", "LOCAL_AWS_RDS_SECONDS": "120"}
 CONFIG = ROOT / "models/configs/random_forest.json"
 
 
@@ -141,9 +143,8 @@ def clone(directory: Path) -> None:
 @pytest.fixture(scope="session")
 def deployment() -> Iterator[Deployment]:
     """Make up, beside what a developer may have up; make down in the end, whatever happened."""
-    aws = LocalAws(
-        CLONE / ".local-aws", PORT, {"deployment": NAME, "aws_vpc_cidr": CIDR}, clone=CLONE
-    )
+    variables = {"deployment": NAME, "aws_vpc_cidr": CIDR}
+    aws = LocalAws(CLONE / ".local-aws", PORT, variables, SETTINGS, clone=CLONE)
     if CLONE.exists():
         run_shell("make down", CLONE, exported={"LOCAL_AWS_PORT": str(PORT)})
     clone(CLONE)
