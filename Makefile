@@ -114,7 +114,7 @@ lint: system-test $(VENV)/.test ## code, YAML, Ansible, shell and workflows: eve
 	$(BIN)/actionlint .github/workflows/*.yml
 	$(BIN)/zizmor --offline --no-progress --quiet --persona=pedantic .github
 	$(BIN)/python scripts/check_commits.py
-	PYTHONPATH=.:models:server $(BIN)/lint-imports --no-cache --no-logo
+	PYTHONPATH=.:collections:models:server $(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/codespell
 	$(BIN)/python scripts/check_language.py
 	$(MAKE) --no-print-directory site

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from plugins.action.settings_check import Rules  # noqa: E402 - not an installed package
+sys.path.insert(0, str(ROOT / "collections"))
+from ansible_collections.mlflow_ec2.aws.plugins.action.settings_check import Rules  # noqa: E402 - not an installed package
 
 TARGET = ROOT / "docs" / "variables.md"
 HEAD = """# Variables

@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ROOT / "plugins" / "modules"
+MODULES = ROOT / "collections/ansible_collections/mlflow_ec2/aws/plugins/modules"
 HEAD = """# Modules
 
-Written by `make docs` from the documentation in `plugins/modules/`.
-`ansible-doc -M plugins/modules <name>` shows the same, with examples.
+Collection `mlflow_ec2.aws`. Written by `make docs` from the documentation of its modules in
+`collections/ansible_collections/mlflow_ec2/aws/plugins/modules/`.
+`ansible-doc mlflow_ec2.aws.<name>` shows the same, with examples.
 """
 SHARED = (
     "Takes the parameters of every module of `amazon.aws` as well, such as `region` and `profile`."

@@ -1,13 +1,15 @@
 """Release a version: release.py build VERSION | release.py tag VERSION.
 
-`build` writes dist/: the function's package, its bill of materials (CycloneDX), the notes and the
-checksums. `tag` checks the clone, writes the version into CHANGELOG.md and pyproject.toml, builds,
-commits and tags. Nothing is pushed. If a step fails, the clone is as it was before.
+`build` writes dist/: the collection, the function's package, its bill of materials (CycloneDX), the
+notes and the checksums. `tag` checks the clone, writes the version into CHANGELOG.md,
+pyproject.toml and galaxy.yml, builds, commits and tags. Nothing is pushed. If a step fails, the
+clone is as it was before.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import hashlib
 import json
 import os
@@ -15,14 +17,19 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CHANGELOG, PROJECT = ROOT / "CHANGELOG.md", ROOT / "pyproject.toml"
+COLLECTION = ROOT / "collections/ansible_collections/mlflow_ec2/aws"
+GALAXY = COLLECTION / "galaxy.yml"
 DIST = ROOT / "dist"
 CYCLONEDX = ROOT / ".venv-release/bin/cyclonedx-py"
 LOCK = ROOT / "requirements/lambda.txt"
 VERSION_LINE = re.compile(r'(?m)^version = "(.*)"$')
+COLLECTION_VERSION_LINE = re.compile(r"(?m)^version: .*$")
 
 
 class ReleaseError(Exception):
@@ -87,6 +94,7 @@ def write_version(version: str, date: str) -> None:
     heading = f"## Unreleased\n\n## {version} - {date}\n"
     CHANGELOG.write_text(text.replace("## Unreleased\n", heading, 1))
     PROJECT.write_text(VERSION_LINE.sub(f'version = "{version}"', PROJECT.read_text(), count=1))
+    GALAXY.write_text(COLLECTION_VERSION_LINE.sub(f"version: {version}", GALAXY.read_text()))
 
 
 def build_package(package: Path) -> None:
@@ -98,7 +106,14 @@ def build_package(package: Path) -> None:
         "dest": str(package),
     }
     ansible = Path(sys.executable).with_name("ansible")
-    command = [str(ansible), "localhost", "-m", "lambda_package", "-a", json.dumps(arguments)]
+    command = [
+        str(ansible),
+        "localhost",
+        "-m",
+        "mlflow_ec2.aws.lambda_package",
+        "-a",
+        json.dumps(arguments),
+    ]
     # The configuration of this clone, not that of whoever releases.
     settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_INVENTORY": "localhost,"}
     done = subprocess.run(
@@ -112,6 +127,30 @@ def build_package(package: Path) -> None:
     if done.returncode:
         raise ReleaseError(f"dist: {package.name} cannot be built: {done.stdout}{done.stderr}")
     package.with_name(f"{package.name}.json").unlink()
+
+
+def build_collection(target: Path) -> None:
+    """Build the collection, so that the same sources give the same file."""
+    galaxy = str(Path(sys.executable).with_name("ansible-galaxy"))
+    with tempfile.TemporaryDirectory(prefix="collection-") as directory:
+        command = [galaxy, "collection", "build", str(COLLECTION), "--output-path", directory]
+        done = subprocess.run(command, check=False, text=True, capture_output=True)
+        if done.returncode:
+            raise ReleaseError(f"dist: {target.name} cannot be built: {done.stdout}{done.stderr}")
+        [built] = Path(directory).iterdir()
+        copy_without_times(built, target)
+
+
+def copy_without_times(source: Path, target: Path) -> None:
+    """Copy a .tar.gz without the times of its members, which differ from build to build."""
+    with (
+        tarfile.open(source) as original,
+        gzip.GzipFile(filename="", fileobj=target.open("wb"), mode="wb", mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as copy,
+    ):
+        for member in original:
+            member.mtime = 0
+            copy.addfile(member, original.extractfile(member) if member.isfile() else None)
 
 
 def build_bill(bill: Path) -> None:
@@ -142,6 +181,7 @@ def build(version: str) -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     build_bill(DIST / f"metrics-function-{version}.cdx.json")
+    build_collection(DIST / f"mlflow_ec2-aws-{version}.tar.gz")
     build_package(DIST / f"metrics-function-{version}.zip")
     (DIST / "NOTES.md").write_text(section(version) + "\n")
     files = sorted(DIST.glob(f"*-{version}.*"))
@@ -152,7 +192,7 @@ def build(version: str) -> None:
 def tag(version: str) -> None:
     """Check, write the version, build, commit and tag."""
     check(version)
-    before = {file: file.read_text() for file in (CHANGELOG, PROJECT)}
+    before = {file: file.read_text() for file in (CHANGELOG, PROJECT, GALAXY)}
     try:
         write_version(version, dt.datetime.now(dt.UTC).date().isoformat())
         build(version)

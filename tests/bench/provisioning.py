@@ -28,10 +28,7 @@ RDS_SECONDS, EC2_SECONDS = 120, 60
 PLAIN = f"""[defaults]
 inventory = {ROOT}/inventory/local
 roles_path = {ROOT}/roles
-library = {ROOT}/plugins/modules
-action_plugins = {ROOT}/plugins/action
-lookup_plugins = {ROOT}/plugins/lookup
-module_utils = {ROOT}/plugins/module_utils
+collections_path = {ROOT}/collections
 deprecation_warnings = false
 """
 

@@ -55,7 +55,7 @@ def test_ssh_command_in_an_odd_path_logs_in(aws: LocalAws, tmp_path: Path) -> No
     assert "active" in run(aws, tmp_path, "sh", "-c", f"{command} systemctl is-active mlflow")
 
 
-@pytest.mark.parametrize("strategy", ["warm", "linear"])
+@pytest.mark.parametrize("strategy", ["mlflow_ec2.aws.warm", "linear"])
 def test_deployment_from_an_odd_path_is_unchanged_by_a_second_run(
     aws: LocalAws, strategy: str
 ) -> None:

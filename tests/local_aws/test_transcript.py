@@ -285,7 +285,7 @@ def test_secrets_of_a_run_are_not_recorded(aws: LocalAws, tmp_path: Path) -> Non
     assert file.stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("strategy", ["warm", "linear"])
+@pytest.mark.parametrize("strategy", ["mlflow_ec2.aws.warm", "linear"])
 def test_every_task_of_a_playbook_is_recorded(aws: LocalAws, tmp_path: Path, strategy: str) -> None:
     file, playbook = tmp_path / "run.jsonl", tmp_path / "playbook.yml"
     playbook.write_text("""

@@ -145,7 +145,7 @@ def test_preflight_in_a_directory_that_others_may_write_to_names_the_cure(
     aws: LocalAws, tmp_path: Path
 ) -> None:
     clone = tmp_path / "clone"
-    for folder in ("inventory", "playbooks", "plugins", "roles"):
+    for folder in ("collections", "inventory", "playbooks", "roles"):
         shutil.copytree(ROOT / folder, clone / folder, symlinks=True)
     shutil.copy(ROOT / "ansible.cfg", clone)
     clone.chmod(0o777)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from ansible_collections.mlflow_ec2.aws.plugins.action.settings_check import mappings
 
-from plugins.action.settings_check import mappings
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -268,7 +268,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "aws_secretsmanager_recovery_days": argument(
         "aws_secretsmanager/tasks/delete.yml",
         "Delete passwords",
-        *("secretsmanager_password", "recovery_window"),
+        *("mlflow_ec2.aws.secretsmanager_password", "recovery_window"),
         expected=8,
     ),
     "aws_secretsmanager_rotate": Elsewhere(
@@ -322,7 +322,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "aws_lambda_architecture": argument(
         "aws_lambda/tasks/package.yml",
         "Build the package",
-        *("lambda_package", "architecture"),
+        *("mlflow_ec2.aws.lambda_package", "architecture"),
         expected="arm64",
         other=True,
     ),
@@ -470,7 +470,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "mlflow_program_dir": argument(
         "mlflow/tasks/install.yml",
         "Copy the program",
-        *("python_zipapp", "src"),
+        *("mlflow_ec2.aws.python_zipapp", "src"),
         expected="/srv/program",
         other=True,
     ),

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 import yaml
+from ansible_collections.mlflow_ec2.aws.plugins.action.python_zipapp import write_zipapp
 
-from roles.mlflow.action_plugins.python_zipapp import write_zipapp
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ def sources() -> list[Path]:
         for path in (ROOT / folder).rglob("*.yml")
         for name in MODULE.findall(path.read_text())
     }
-    return [*(ROOT / "plugins").rglob("*.py"), *(modules / f"{name}.py" for name in named)]
+    return [*(ROOT / "collections").rglob("*.py"), *(modules / f"{name}.py" for name in named)]
 
 
 def test_local_inventory_names_the_endpoint_of_each_service() -> None:

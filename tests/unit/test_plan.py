@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+DIFFERENCE = "mlflow_ec2.aws.difference"
 SECRET = "correct horse battery staple"
 
 
@@ -116,13 +117,16 @@ def test_difference_names_what_differs_and_nothing_else(plan: Callable[..., Plan
     found = plan(
         {
             "name": "Plan bucket",
-            "difference": {
+            DIFFERENCE: {
                 "before": {"versioning": False, "tags": {"a": "1", "b": "2"}, "size": 3},
                 "after": {"versioning": True, "tags": {"a": "1"}, "size": 3},
             },
         },
-        {"name": "Plan function", "difference": {"before": {}, "after": {"memory": 128}}},
-        {"name": "Plan role", "difference": {"before": {"a": 1}, "after": {"a": 1}}},
+        {
+            "name": "Plan function",
+            DIFFERENCE: {"before": {}, "after": {"memory": 128}},
+        },
+        {"name": "Plan role", DIFFERENCE: {"before": {"a": 1}, "after": {"a": 1}}},
     )
 
     assert found.actions == {"bucket": "change", "function": "create"}

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleLookupError
-
-from plugins.lookup.aws_profile_region import profile_region
+from ansible_collections.mlflow_ec2.aws.plugins.lookup.aws_profile_region import profile_region
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """[default]

@@ -10,14 +10,11 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TODAY = dt.datetime.now(dt.UTC).date().isoformat()
 PERSON = {
@@ -67,6 +64,15 @@ def release(clone: Path, command: str, version: str) -> subprocess.CompletedProc
         text=True,
         capture_output=True,
     )
+
+
+def run(command: list[str], environment: dict[str, str]) -> str:
+    """Run a program of Ansible's, and return what it prints."""
+    program = Path(sys.executable).with_name(command[0])
+    done = subprocess.run(
+        [program, *command[1:]], env=environment, check=True, text=True, capture_output=True
+    )
+    return done.stdout
 
 
 @pytest.mark.parametrize("version", ["", "1", "v0.1.0", "0.1", "0.1.0rc1", "00.1.0", "0.1.0.0"])
@@ -120,14 +126,22 @@ def test_release_is_a_tagged_commit_with_package_bill_and_checksums(clone: Path)
     assert git(clone, "tag", "--list", "--points-at", "HEAD") == "v0.1.0"
     assert git(clone, "status", "--porcelain") == ""
     assert git(clone, "log", "-1", "--format=%s") == "release: set version 0.1.0"
-    assert git(clone, "diff", "--name-only", "HEAD^").split() == ["CHANGELOG.md", "pyproject.toml"]
+    assert git(clone, "diff", "--name-only", "HEAD^").split() == [
+        "CHANGELOG.md",
+        "collections/ansible_collections/mlflow_ec2/aws/galaxy.yml",
+        "pyproject.toml",
+    ]
     changelog = (clone / "CHANGELOG.md").read_text()
     assert f"## Unreleased\n\n## 0.1.0 - {TODAY}\n" in changelog
     assert 'version = "0.1.0"\n' in (clone / "pyproject.toml").read_text()
 
     # The files.
     sums = dict(line.split("  ")[::-1] for line in (dist / "SHA256SUMS").read_text().splitlines())
-    assert sorted(sums) == ["metrics-function-0.1.0.cdx.json", "metrics-function-0.1.0.zip"]
+    assert sorted(sums) == [
+        "metrics-function-0.1.0.cdx.json",
+        "metrics-function-0.1.0.zip",
+        "mlflow_ec2-aws-0.1.0.tar.gz",
+    ]
     for name, digest in sums.items():
         assert hashlib.sha256((dist / name).read_bytes()).hexdigest() == digest
     assert sorted(path.name for path in dist.iterdir()) == ["NOTES.md", "SHA256SUMS", *sorted(sums)]
@@ -150,6 +164,20 @@ def test_release_is_a_tagged_commit_with_package_bill_and_checksums(clone: Path)
         for part in bill["components"]
         for reference in part["externalReferences"]
     )
+
+    # The collection installs into an empty environment, which then documents its modules.
+    (dist / "ansible.cfg").write_text("")
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(dist / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(clone / "installed"),
+    }
+    collection = str(dist / "mlflow_ec2-aws-0.1.0.tar.gz")
+    # What it depends on comes with Ansible, so Galaxy is asked for nothing.
+    run(["ansible-galaxy", "collection", "install", "--offline", collection], environment)
+    described = json.loads(run(["ansible-doc", "--json", "--list", "mlflow_ec2.aws"], environment))
+    modules = (ROOT / "collections/ansible_collections/mlflow_ec2/aws/plugins/modules").glob("*.py")
+    assert sorted(described) == sorted(f"mlflow_ec2.aws.{module.stem}" for module in modules)
 
     # The same tag gives the same files.
     assert release(clone, "build", "0.1.0").returncode == 0

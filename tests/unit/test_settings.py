@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from ansible_collections.mlflow_ec2.aws.plugins.action.settings_check import (
+    Rules,
+    mappings,
+    wired_variables,
+)
 
-from plugins.action.settings_check import Rules, mappings, wired_variables
 from tests.settings import table
 
 if TYPE_CHECKING:

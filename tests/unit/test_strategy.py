@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import os
@@ -11,7 +10,9 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import mitogen
 import pytest
+from ansible_collections.mlflow_ec2.aws.plugins.strategy import warm
 from ansible_mitogen import transport_config
 
 from tests.conftest import BIN, ROOT
@@ -19,12 +20,6 @@ from tests.conftest import BIN, ROOT
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-SPEC = importlib.util.spec_from_file_location("warm", ROOT / "plugins/strategy/warm.py")
-assert SPEC
-assert SPEC.loader
-warm = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(warm)
 
 PLAYBOOK = """
 - hosts: localhost
@@ -79,7 +74,7 @@ def test_strategy_with_a_long_temporary_directory_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("strategy", ["warm", "linear"])
+@pytest.mark.parametrize("strategy", ["mlflow_ec2.aws.warm", "linear"])
 def test_strategy_with_an_interpreter_in_an_odd_path_runs(tmp_path: Path, strategy: str) -> None:
     playbook = tmp_path / "playbook.yml"
     playbook.write_text(PLAYBOOK)
@@ -133,7 +128,7 @@ def test_interpreter_without_blanks_is_split_as_mitogen_does(
 def test_interpreter_of_another_mitogen_is_left_alone(
     split: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warm.mitogen, "__version__", (0, 4, 0))
+    monkeypatch.setattr(mitogen, "__version__", (0, 4, 0))
     assert not warm.replace_interpreter_split()
     assert transport_config.parse_python_path is split
 

@@ -15,7 +15,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import ansible.module_utils
 import boto3
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
     from moto.apigatewayv2.models import Stage
 
 ROOT = Path(__file__).parents[3]
-# ansible-playbook finds them by its configuration; here the modules are imported.
-ansible.module_utils.__path__.append(str(ROOT / "plugins/module_utils"))
+MODULES = "ansible_collections.mlflow_ec2.aws.plugins.modules"
 
 
 class RunModule(Protocol):
@@ -139,7 +137,7 @@ def run_module(aws: str, clients: dict[str, Any], monkeypatch: pytest.MonkeyPatc
     def run(
         module_name: str, /, *, check: bool = False, fails: bool = False, **params: Any
     ) -> dict[str, Any]:
-        module = importlib.import_module(f"plugins.modules.{module_name}")
+        module = importlib.import_module(f"{MODULES}.{module_name}")
         arguments = {**params, "_ansible_check_mode": check, "_ansible_diff": True}
         printed = io.StringIO()
         with (
@@ -177,9 +175,7 @@ def run_tasks(aws: str, tmp_path: Path) -> RunTasks:
         environment = {
             **os.environ,
             "ANSIBLE_CONFIG": str(configuration),
-            "ANSIBLE_LIBRARY": str(ROOT / "plugins/modules"),
-            "ANSIBLE_ACTION_PLUGINS": str(ROOT / "plugins/action"),
-            "ANSIBLE_MODULE_UTILS": str(ROOT / "plugins/module_utils"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
             "ANSIBLE_LOCAL_TEMP": str(tmp_path / "ansible"),
             "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),

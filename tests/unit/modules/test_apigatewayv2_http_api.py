@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from plugins.module_utils.apigatewayv2 import function_of_uri, normal_cors, normal_log_format
-from plugins.module_utils.lambda_permission import (
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.apigatewayv2 import (
+    function_of_uri,
+    normal_cors,
+    normal_log_format,
+)
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.lambda_permission import (
     default_statement_id,
     is_statement_of,
     route_source,
@@ -17,6 +18,8 @@ from plugins.module_utils.lambda_permission import (
     split_function_arn,
     statement_facts,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -611,9 +614,9 @@ def test_bad_parameter_is_named_with_its_cure(
 
 
 def test_playbook_creates_repeats_and_deletes(run_tasks: RunTasks, metrics_arn: str) -> None:
-    make = {MODULE: whole(metrics_arn)}
-    find = {INFO: {"name": "unit-metrics", "search_tags": {"Deployment": "unit"}}}
-    gone = {MODULE: {"name": "unit-metrics", "state": "absent"}}
+    make = {f"mlflow_ec2.aws.{MODULE}": whole(metrics_arn)}
+    find = {f"mlflow_ec2.aws.{INFO}": {"name": "unit-metrics", "search_tags": {"Deployment": "unit"}}}
+    gone = {f"mlflow_ec2.aws.{MODULE}": {"name": "unit-metrics", "state": "absent"}}
     results, _ = run_tasks({**make, "check_mode": True}, make, make, find, gone, gone)
     changes = [result["changed"] for result in results]
     assert changes == [True, True, False, False, True, False]

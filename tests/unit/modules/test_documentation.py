@@ -14,8 +14,14 @@ from ansible.module_utils import basic
 from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 
 ROOT = Path(__file__).parents[3]
-MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
+COLLECTION = ROOT / "collections/ansible_collections/mlflow_ec2/aws"
+MODULES = sorted(path.stem for path in (COLLECTION / "plugins/modules").glob("*.py"))
 COMPARED = ("type", "elements", "required", "default", "choices", "aliases")
+
+
+def full_name(module: str) -> str:
+    """Return how a playbook names a module."""
+    return f"mlflow_ec2.aws.{module}"
 
 
 class Specified(Exception):  # noqa: N818  (a way out, not an error)
@@ -33,8 +39,12 @@ def documentation(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     configuration.write_text("")
     program = Path(sys.executable).with_name("ansible-doc")
     done = subprocess.run(
-        [program, "-t", "module", "--json", "-M", ROOT / "plugins/modules", *MODULES],
-        env={**os.environ, "ANSIBLE_CONFIG": str(configuration)},
+        [program, "-t", "module", "--json", *map(full_name, MODULES)],
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(configuration),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+        },
         capture_output=True,
         text=True,
         check=True,
@@ -65,7 +75,7 @@ def specification(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.setattr(basic.AnsibleModule, "__init__", stop)
     with pytest.raises(Specified) as stopped:
-        importlib.import_module(f"plugins.modules.{name}").main()
+        importlib.import_module(f"ansible_collections.mlflow_ec2.aws.plugins.modules.{name}").main()
     spec = stopped.value.argument_spec
     shared = aws_argument_spec() if "region" in spec else {}
     return {key: option for key, option in spec.items() if key not in shared}
@@ -76,7 +86,7 @@ def test_options_are_documented_as_they_are(
     documentation: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     spec = specification(name, monkeypatch)
-    options = documentation[name]["doc"]["options"]
+    options = documentation[full_name(name)]["doc"]["options"]
     own = {key: option for key, option in options.items() if key in spec}
     assert comparable(own, "suboptions") == comparable(spec, "options")
     assert set(options) - set(spec) <= set(aws_argument_spec())
@@ -84,16 +94,20 @@ def test_options_are_documented_as_they_are(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_use_options_that_exist(documentation: dict[str, Any], name: str) -> None:
-    options = documentation[name]["doc"]["options"]
-    tasks = [task for task in yaml.safe_load(documentation[name]["examples"]) if name in task]
+    options = documentation[full_name(name)]["doc"]["options"]
+    tasks = [
+        task
+        for task in yaml.safe_load(documentation[full_name(name)]["examples"])
+        if full_name(name) in task
+    ]
     assert tasks
     for task in tasks:
-        assert set(task[name]) <= set(options)
+        assert set(task[full_name(name)]) <= set(options)
         required = {key for key, option in options.items() if option.get("required")}
-        assert required <= set(task[name])
+        assert required <= set(task[full_name(name)])
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_returned_value_is_described(documentation: dict[str, Any], name: str) -> None:
-    returned = documentation[name]["return"]
+    returned = documentation[full_name(name)]["return"]
     assert all(value["description"] and value["returned"] for value in returned.values())

@@ -281,7 +281,7 @@ def test_playbook_finds_uv_beside_its_python(
     run_tasks: RunTasks, src: Path, lock: Path, dest: Path
 ) -> None:
     assert (Path(sys.executable).parent / "uv").exists()
-    task = {MODULE: {"src": str(src), "lock": str(lock), "dest": str(dest)}}
+    task = {f"mlflow_ec2.aws.{MODULE}": {"src": str(src), "lock": str(lock), "dest": str(dest)}}
     results, _ = run_tasks({**task, "check_mode": True}, task, task)
     assert [result["changed"] for result in results] == [True, True, False]
     assert results[1]["sha256"] == results[2]["sha256"]
@@ -356,7 +356,7 @@ def test_inputs_are_the_same_with_and_without_an_interpreter_of_the_runtime(
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     params: dict[str, Any] = {"src": str(src), "dest": str(dest), "python_version": here}
     compiled = run_module(MODULE, **params)
-    module = importlib.import_module(f"plugins.modules.{MODULE}")
+    module = importlib.import_module(f"ansible_collections.mlflow_ec2.aws.plugins.modules.{MODULE}")
     monkeypatch.setattr(module.Package, "_find_python", lambda self: None)  # noqa: ARG005
     plain = run_module(MODULE, **params)
 

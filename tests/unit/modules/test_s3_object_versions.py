@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-
-from plugins.modules import s3_object_versions
-from plugins.modules.s3_object_versions import DeletionError, delete_versions
+from ansible_collections.mlflow_ec2.aws.plugins.modules import s3_object_versions
+from ansible_collections.mlflow_ec2.aws.plugins.modules.s3_object_versions import (
+    DeletionError,
+    delete_versions,
+)
 
 if TYPE_CHECKING:
     from .conftest import RunModule, RunTasks
@@ -105,7 +107,7 @@ def test_deletion_that_is_refused_or_never_possible_fails(
 
 
 def test_action_repeats_until_empty_and_prints_progress(s3: Any, run_tasks: RunTasks) -> None:
-    [result], printed = run_tasks({MODULE: {"bucket": BUCKET, "limit": 1}})
+    [result], printed = run_tasks({f"mlflow_ec2.aws.{MODULE}": {"bucket": BUCKET, "limit": 1}})
 
     assert result["deleted"] == 4
     assert result["finished"]

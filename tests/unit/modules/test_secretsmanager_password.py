@@ -5,18 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-from hypothesis import given
-from hypothesis import strategies as st
-
-from plugins.module_utils.secretsmanager import (
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.secretsmanager import (
     PUNCTUATION,
     character_classes,
     generate_password,
     same_key,
 )
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from hypothesis import given
+from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from .conftest import RunModule, RunTasks
@@ -289,11 +288,11 @@ def test_bad_parameter_is_named_with_its_cure(
 
 
 def test_playbook_hides_the_value(client: Any, run_tasks: RunTasks) -> None:
-    task = {MODULE: {"name": NAME}, "no_log": True, "register": "password"}
+    task = {f"mlflow_ec2.aws.{MODULE}": {"name": NAME}, "no_log": True, "register": "password"}
     compare = {
         "ansible.builtin.assert": {"that": "password.value | length == 32"},
     }
-    given = {MODULE: {"name": NAME, "value": "given-by-hand"}}
+    given = {f"mlflow_ec2.aws.{MODULE}": {"name": NAME, "value": "given-by-hand"}}
     results, printed = run_tasks({**task, "check_mode": True}, task, task, compare, given)
     assert [result.get("changed") for result in results] == [True, True, False, False, True]
     previous = client.get_secret_value(SecretId=NAME, VersionStage="AWSPREVIOUS")

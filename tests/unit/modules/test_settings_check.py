@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from plugins.action.settings_check import Rules, unknown_name, wrong_value
+from ansible_collections.mlflow_ec2.aws.plugins.action.settings_check import (
+    Rules,
+    unknown_name,
+    wrong_value,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 BIN = Path(sys.executable).parent
@@ -28,7 +31,7 @@ PLAYBOOK = [
         "roles": [{"role": "aws_rds", "when": False}],
         "tasks": [
             {
-                "settings_check": {
+                "mlflow_ec2.aws.settings_check": {
                     "roles": str(ROOT / "roles"),
                     "playbooks": str(ROOT / "playbooks"),
                     "specs": str(ROOT / "inventory/specs.yml"),

@@ -4,9 +4,8 @@ from typing import Any
 
 import boto3
 import pytest
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.tagged_resources import Search
 from botocore.stub import Stubber
-
-from plugins.module_utils.tagged_resources import Search
 
 ARN = "arn:aws:{}:us-east-1:123456789012:{}"
 

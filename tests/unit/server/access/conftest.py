@@ -9,11 +9,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import ansible.module_utils
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from tests.conftest import ROOT
 from tests.postgres import running_cluster
 from tests.tracking_server import ADMIN, ADMIN_PASSWORD, Server, basic, deployed_server
 
@@ -22,9 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import requests
-
-# ansible-playbook finds them by its configuration; here the modules are imported.
-ansible.module_utils.__path__.append(str(ROOT / "plugins/module_utils"))
 
 PASSWORD = "password-of-a-user"
 
@@ -54,7 +49,9 @@ class Tracking:
             redirect_stdout(printed),
             pytest.raises(SystemExit) as stopped,
         ):
-            importlib.import_module(f"plugins.modules.{name}").main()
+            importlib.import_module(
+                f"ansible_collections.mlflow_ec2.aws.plugins.modules.{name}"
+            ).main()
         result: dict[str, Any] = json.loads(printed.getvalue())
         assert bool(stopped.value.code) is fails, result
         return result

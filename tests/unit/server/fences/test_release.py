@@ -14,7 +14,7 @@ from tests.tracking_server import VERSION, VERSIONS
 if TYPE_CHECKING:
     from pathlib import Path
 
-FOLDERS = ("plugins", "requirements", "roles", "scripts", "server", "tests")
+FOLDERS = ("collections", "requirements", "roles", "scripts", "server", "tests")
 RELEASES = "server/mlflow_host/fences/releases"
 
 

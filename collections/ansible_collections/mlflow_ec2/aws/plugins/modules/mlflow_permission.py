@@ -51,7 +51,7 @@ options:
 
 EXAMPLES = r"""
 - name: Let ana log into experiment liga
-  mlflow_permission:
+  mlflow_ec2.aws.mlflow_permission:
     url: http://127.0.0.1:5001
     login_user: admin
     login_password: "{{ mlflow_admin_password }}"
@@ -71,7 +71,7 @@ permission:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.mlflow_rest import (
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.mlflow_rest import (
     LOGIN_ARGUMENTS,
     NOT_FOUND,
     MlflowError,

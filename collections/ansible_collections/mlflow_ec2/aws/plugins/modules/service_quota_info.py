@@ -33,7 +33,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Ask how many VPCs the account may have
-  service_quota_info:
+  mlflow_ec2.aws.service_quota_info:
     service: vpc
     code: L-F678F1CE
   register: quota

@@ -33,12 +33,12 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Ask how much memory the host would have
-  ec2_instance_type_info:
+  mlflow_ec2.aws.ec2_instance_type_info:
     name: t3.medium
   register: instance_type
 
 - name: List the types that the free plan allows
-  ec2_instance_type_info:
+  mlflow_ec2.aws.ec2_instance_type_info:
     filters: {free-tier-eligible: "true"}
   register: eligible
 """

@@ -35,7 +35,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: See whether connections without TLS are refused
-  rds_parameters_info:
+  mlflow_ec2.aws.rds_parameters_info:
     group: demo-mlflow-postgres17
     names: [rds.force_ssl]
   register: parameters

@@ -49,7 +49,7 @@ options:
 
 EXAMPLES = r"""
 - name: Create user ana
-  mlflow_user:
+  mlflow_ec2.aws.mlflow_user:
     url: http://127.0.0.1:5001
     login_user: admin
     login_password: "{{ mlflow_admin_password }}"
@@ -57,7 +57,7 @@ EXAMPLES = r"""
     password: "{{ password_of_ana }}"
 
 - name: Delete user bob
-  mlflow_user:
+  mlflow_ec2.aws.mlflow_user:
     url: http://127.0.0.1:5001
     login_user: admin
     login_password: "{{ mlflow_admin_password }}"
@@ -76,7 +76,7 @@ user:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.mlflow_rest import (
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.mlflow_rest import (
     LOGIN_ARGUMENTS,
     UNAUTHORIZED,
     MlflowError,

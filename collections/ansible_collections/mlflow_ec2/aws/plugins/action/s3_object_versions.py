@@ -26,7 +26,9 @@ class ActionModule(ActionBase):
         deleted = 0
         while True:
             called = self._execute_module(
-                module_name="s3_object_versions", module_args=self._task.args, task_vars=task_vars
+                module_name="mlflow_ec2.aws.s3_object_versions",
+                module_args=self._task.args,
+                task_vars=task_vars,
             )
             deleted += called.get("deleted", 0)
             if called.get("failed") or called.get("finished") or self._task.check_mode:

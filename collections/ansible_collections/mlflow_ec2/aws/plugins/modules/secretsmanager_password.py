@@ -13,7 +13,7 @@ description:
   - The password is returned under RV(value). Ansible masks parameters only, so set C(no_log=true)
     on the task.
   - A secret of that name which is scheduled for deletion is restored, with the value that it had.
-  - Use M(secretsmanager_password_info) to read a password without ever creating one.
+  - Use M(mlflow_ec2.aws.secretsmanager_password_info) to read a password without ever creating one.
 author:
   - MLflow on EC2 contributors
 options:
@@ -106,7 +106,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Make sure that the database has a master password
-  secretsmanager_password:
+  mlflow_ec2.aws.secretsmanager_password:
     name: demo/database-master
     description: Master password of the database
     tags:
@@ -115,7 +115,7 @@ EXAMPLES = r"""
   register: database_master
 
 - name: Replace the token of the metrics endpoint
-  secretsmanager_password:
+  mlflow_ec2.aws.secretsmanager_password:
     name: demo/metrics-token
     length: 48
     rotate: true
@@ -123,7 +123,7 @@ EXAMPLES = r"""
   register: metrics_token
 
 - name: Delete a password, to be restored within a week
-  secretsmanager_password:
+  mlflow_ec2.aws.secretsmanager_password:
     name: demo/metrics-token
     state: absent
     recovery_window: 7
@@ -187,7 +187,14 @@ from typing import Any
 with suppress(ImportError):  # AnsibleAWSModule says what is missing.
     import botocore
 
-from ansible.module_utils.secretsmanager import (
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
+    ansible_dict_to_boto3_tag_list,
+    boto3_tag_list_to_ansible_dict,
+    compare_aws_tags,
+)
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.secretsmanager import (
     character_classes,
     describe_secret,
     generate_fernet_key,
@@ -196,13 +203,6 @@ from ansible.module_utils.secretsmanager import (
     read_value,
     same_key,
     secret_facts,
-)
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
-    ansible_dict_to_boto3_tag_list,
-    boto3_tag_list_to_ansible_dict,
-    compare_aws_tags,
 )
 
 _DIFF_KEYS = ("description", "kms_key_id", "deleted_date", "tags", "version_id")

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: secretsmanager_password_info
 short_description: Read a password from AWS Secrets Manager, or list those with tags
 description:
-  - Reads the text of a secret, for instance one that M(secretsmanager_password) made.
+  - Reads the text of a secret, for instance one that M(mlflow_ec2.aws.secretsmanager_password) made.
   - With O(tags), lists secrets instead and reads none of them.
   - Creates and changes nothing. A secret that does not exist, has no text or is scheduled for
     deletion is no error; RV(value) is not returned then.
@@ -42,13 +42,13 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Read the token of the metrics endpoint
-  secretsmanager_password_info:
+  mlflow_ec2.aws.secretsmanager_password_info:
     name: demo/metrics-token
   no_log: true
   register: metrics_token
 
 - name: List the passwords of a deployment
-  secretsmanager_password_info:
+  mlflow_ec2.aws.secretsmanager_password_info:
     tags: {Deployment: demo}
   register: passwords
 
@@ -72,7 +72,7 @@ value:
   sample: kq0Zr3uYx7aLw5tDg2bNc9sVh4mPe8fJ
 secret:
   description:
-    - The secret, without its value, as M(secretsmanager_password) returns it.
+    - The secret, without its value, as M(mlflow_ec2.aws.secretsmanager_password) returns it.
   returned: when the secret exists
   type: dict
   contains:
@@ -120,14 +120,14 @@ from typing import Any
 with suppress(ImportError):  # AnsibleAWSModule says what is missing.
     import botocore
 
-from ansible.module_utils.secretsmanager import (
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.secretsmanager import (
     describe_secret,
     list_secrets,
     read_value,
     secret_facts,
 )
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 
 
 def find(client: Any, name: str) -> dict[str, Any]:

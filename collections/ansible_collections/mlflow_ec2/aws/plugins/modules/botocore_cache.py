@@ -21,7 +21,7 @@ requirements:
 
 EXAMPLES = r"""
 - name: Read the descriptions of AWS's services once only
-  botocore_cache: {}
+  mlflow_ec2.aws.botocore_cache: {}
 """
 
 RETURN = r"""

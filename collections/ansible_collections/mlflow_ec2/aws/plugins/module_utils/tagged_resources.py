@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.secretsmanager import list_secrets
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.secretsmanager import list_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -56,7 +56,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: List what is left of a deployment
-  tagged_resources_info:
+  mlflow_ec2.aws.tagged_resources_info:
     tags: {Deployment: demo}
     prefixes: [demo-]
   register: left
@@ -97,9 +97,12 @@ from contextlib import suppress
 with suppress(ImportError):  # AnsibleAWSModule says what is missing.
     import botocore
 
-from ansible.module_utils.tagged_resources import SERVICES, Search
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.tagged_resources import (
+    SERVICES,
+    Search,
+)
 
 
 def main() -> None:

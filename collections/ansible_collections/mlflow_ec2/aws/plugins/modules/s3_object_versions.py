@@ -37,7 +37,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Empty a bucket for good
-  s3_object_versions:
+  mlflow_ec2.aws.s3_object_versions:
     bucket: demo-mlflow-123456789012-us-east-1
 """
 

@@ -35,7 +35,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Find the API of a deployment
-  apigatewayv2_http_api_info:
+  mlflow_ec2.aws.apigatewayv2_http_api_info:
     name: demo-metrics
     search_tags: {Deployment: demo}
   register: metrics_apis
@@ -43,7 +43,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 apis:
-  description: The APIs that were found, each as M(apigatewayv2_http_api) returns it.
+  description: The APIs that were found, each as M(mlflow_ec2.aws.apigatewayv2_http_api) returns it.
   returned: success
   type: list
   elements: dict
@@ -119,8 +119,12 @@ from contextlib import suppress
 with suppress(ImportError):  # AnsibleAWSModule says what is missing.
     import botocore
 
-from ansible.module_utils.apigatewayv2 import RETRY, find_apis, read_api
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.apigatewayv2 import (
+    RETRY,
+    find_apis,
+    read_api,
+)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Look at a function
-  lambda_function_info:
+  mlflow_ec2.aws.lambda_function_info:
     name: demo-mlflow-metrics
   register: function
   # Environment variables can hold passwords.

@@ -89,7 +89,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: Build the metrics function
-  lambda_package:
+  mlflow_ec2.aws.lambda_package:
     src: lambda/metrics
     lock: requirements/lambda.txt
     extra_files:

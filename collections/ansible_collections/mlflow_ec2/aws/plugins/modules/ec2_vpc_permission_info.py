@@ -34,7 +34,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Ask whether a network may be created
-  ec2_vpc_permission_info:
+  mlflow_ec2.aws.ec2_vpc_permission_info:
     cidr_block: 10.0.0.0/16
     tags: {Deployment: demo}
   register: permission

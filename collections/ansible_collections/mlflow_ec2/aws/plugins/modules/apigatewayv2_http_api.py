@@ -187,7 +187,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Serve the metrics function
-  apigatewayv2_http_api:
+  mlflow_ec2.aws.apigatewayv2_http_api:
     name: demo-metrics
     description: Metrics of the latest runs
     search_tags: {Deployment: demo}
@@ -214,7 +214,7 @@ EXAMPLES = r"""
     msg: "{{ metrics_api.api.api_endpoint }}/metrics"
 
 - name: Delete the API and the permission
-  apigatewayv2_http_api:
+  mlflow_ec2.aws.apigatewayv2_http_api:
     name: demo-metrics
     search_tags: {Deployment: demo}
     state: absent
@@ -313,7 +313,12 @@ from typing import Any
 with suppress(ImportError):  # AnsibleAWSModule says what is missing.
     import botocore
 
-from ansible.module_utils.apigatewayv2 import (
+from ansible.module_utils.common.dict_transformations import snake_dict_to_camel_dict
+from ansible_collections.amazon.aws.plugins.module_utils.iam import get_aws_account_info
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import compare_aws_tags
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.apigatewayv2 import (
     RETRY,
     UNUSUAL_ROUTE,
     api_arn,
@@ -323,8 +328,7 @@ from ansible.module_utils.apigatewayv2 import (
     normal_log_format,
     read_api,
 )
-from ansible.module_utils.common.dict_transformations import snake_dict_to_camel_dict
-from ansible.module_utils.lambda_permission import (
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.lambda_permission import (
     default_statement_id,
     function_exists,
     is_for_api,
@@ -335,10 +339,6 @@ from ansible.module_utils.lambda_permission import (
     route_source,
     route_statement_id,
 )
-from ansible_collections.amazon.aws.plugins.module_utils.iam import get_aws_account_info
-from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
-from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
-from ansible_collections.amazon.aws.plugins.module_utils.tagging import compare_aws_tags
 
 Settings = dict[str, Any]
 

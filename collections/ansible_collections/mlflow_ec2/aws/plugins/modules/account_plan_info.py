@@ -24,7 +24,7 @@ EXAMPLES = r"""
 # These examples do not set authentication details, see the AWS Guide for details.
 
 - name: Read the plan of the account
-  account_plan_info: {}
+  mlflow_ec2.aws.account_plan_info: {}
   register: account
 """
 
