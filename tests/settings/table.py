@@ -496,7 +496,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     ),
     "mlflow_tls_mode": template("roles/tls_proxy/templates/Caddyfile.j2", "issuer acme"),
     "mlflow_upgrade_free_mib": argument(
-        "mlflow/tasks/upgrade_preflight.yml",
+        "mlflow_upgrade/tasks/preflight.yml",
         "Check the free space",
         *("ansible.builtin.assert", "fail_msg"),
         expected=".*requires 2048.*",

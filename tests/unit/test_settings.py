@@ -70,7 +70,7 @@ def test_variables_that_playbooks_set_are_found() -> None:
 
 
 def test_playbooks_set_no_variable_of_the_page() -> None:
-    assert set(LISTED) & wired_variables(ROOT / "playbooks") == set()
+    assert set(LISTED) & wired_variables(ROOT / "playbooks", ROOT / "roles") == set()
 
 
 def test_page_lists_each_public_variable_once() -> None:
@@ -78,7 +78,7 @@ def test_page_lists_each_public_variable_once() -> None:
 
 
 def test_each_wired_variable_has_a_hint_and_each_hint_a_wired_variable() -> None:
-    wired = wired_variables(ROOT / "playbooks")
+    wired = wired_variables(ROOT / "playbooks", ROOT / "roles")
 
     assert wired & set(RULES.options) - set(NAMES["wired"]) == set()
     assert set(NAMES["wired"]) - wired == set()

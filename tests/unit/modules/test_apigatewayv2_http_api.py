@@ -615,7 +615,9 @@ def test_bad_parameter_is_named_with_its_cure(
 
 def test_playbook_creates_repeats_and_deletes(run_tasks: RunTasks, metrics_arn: str) -> None:
     make = {f"mlflow_ec2.aws.{MODULE}": whole(metrics_arn)}
-    find = {f"mlflow_ec2.aws.{INFO}": {"name": "unit-metrics", "search_tags": {"Deployment": "unit"}}}
+    find = {
+        f"mlflow_ec2.aws.{INFO}": {"name": "unit-metrics", "search_tags": {"Deployment": "unit"}}
+    }
     gone = {f"mlflow_ec2.aws.{MODULE}": {"name": "unit-metrics", "state": "absent"}}
     results, _ = run_tasks({**make, "check_mode": True}, make, make, find, gone, gone)
     changes = [result["changed"] for result in results]

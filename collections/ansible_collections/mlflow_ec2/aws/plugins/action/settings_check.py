@@ -120,7 +120,7 @@ class Rules:
         tables = yaml.safe_load(names.read_text())
         wired = {
             name: tables["wired"].get(name, "Remove it.")
-            for name in wired_variables(playbooks)
+            for name in wired_variables(playbooks, roles)
             if name in options or name in tables["wired"]
         }
         return cls(options, tables["renamed"], wired, {path.name for path in roles.iterdir()})
@@ -141,15 +141,28 @@ class Rules:
         return unknown_name(name, set(self.public), self.roles)
 
 
-def wired_variables(playbooks: Path) -> set[str]:
-    """Return the variables that playbooks set, in their `vars` or in the files they name."""
+def wired_variables(playbooks: Path, roles: Path) -> set[str]:
+    """Return the variables that are set for roles, and so cannot be set by a user.
+
+    Playbooks set them in their `vars` or in the files that they name, roles in the `vars` of tasks
+    that run another role.
+    """
     names: set[str] = set()
     for path in [*playbooks.glob("*.yml"), *playbooks.glob("tasks/*.yml")]:
         for mapping in mappings(yaml.safe_load(path.read_text())):
             names |= set(mapping.get("vars") or {})
             for file in mapping.get("vars_files") or []:
-                names |= set(yaml.safe_load((playbooks / file).read_text()))
+                names |= set(yaml.safe_load((path.parent / file).read_text()))
+    for path in roles.glob("*/tasks/*.yml"):
+        role = path.parent.parent.name
+        for mapping in mappings(yaml.safe_load(path.read_text())):
+            names |= {name for name in mapping.get("vars") or {} if not of_role(name, role)}
     return names
+
+
+def of_role(name: str, role: str) -> bool:
+    """Return whether a variable is one of a role, or for a role's own use."""
+    return name.startswith((f"{role}_", "__"))
 
 
 def mappings(tree: Any) -> Iterator[dict[str, Any]]:

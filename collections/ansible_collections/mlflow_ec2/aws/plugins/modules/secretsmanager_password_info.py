@@ -9,7 +9,8 @@ DOCUMENTATION = r"""
 module: secretsmanager_password_info
 short_description: Read a password from AWS Secrets Manager, or list those with tags
 description:
-  - Reads the text of a secret, for instance one that M(mlflow_ec2.aws.secretsmanager_password) made.
+  - Reads the text of a secret, for instance one that M(mlflow_ec2.aws.secretsmanager_password)
+    made.
   - With O(tags), lists secrets instead and reads none of them.
   - Creates and changes nothing. A secret that does not exist, has no text or is scheduled for
     deletion is no error; RV(value) is not returned then.
