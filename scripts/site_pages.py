@@ -24,7 +24,7 @@ LEFT_OUT = re.compile(r"(^|/)\.")
 
 
 def pages() -> list[str]:
-    """Return the paths of all pages that Git has, or would add."""
+    """Return the paths of all pages that Git has, or would add; links to pages are no pages."""
     # Root may build the site of another's clone.
     git = ["git", "-c", f"safe.directory={ROOT}"]
     listed = subprocess.run(
@@ -35,7 +35,8 @@ def pages() -> list[str]:
         text=True,
     )
     paths = listed.stdout.splitlines()
-    return [path for path in paths if not LEFT_OUT.search(path) and (ROOT / path).is_file()]
+    files = [path for path in paths if (ROOT / path).is_file() and not (ROOT / path).is_symlink()]
+    return [path for path in files if not LEFT_OUT.search(path)]
 
 
 def linked_files(page: str) -> Iterator[str]:
