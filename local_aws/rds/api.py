@@ -226,7 +226,7 @@ def _patch_deletion(instances: Instances) -> None:
 
         def forget() -> None:
             if kwargs.get("delete_automated_backups", True):
-                backups.forget(self, instances, instance)
+                backups.forget(self, instances.snapshots, instance)
             del self.databases[instance.db_instance_identifier]
 
         instances.delete(instance, forget)
@@ -283,7 +283,7 @@ def _patch_snapshots(instances: Instances) -> None:
         if found is not None:
             _check_deletion(found)
         snapshot = delete(self, db_snapshot_identifier)
-        instances.forget_snapshot(snapshot)
+        instances.snapshots.delete(snapshot)
         return snapshot
 
     def restore_db_instance_from_db_snapshot(
@@ -301,7 +301,7 @@ def _patch_snapshots(instances: Instances) -> None:
         snapshot.database = copy.copy(source)
         for attribute, default in _NOT_RESTORED.items():
             setattr(snapshot.database, attribute, default)
-        seed = _SEED.set(instances.snapshot_folder(snapshot))
+        seed = _SEED.set(instances.snapshots.folder(snapshot))
         try:
             return restore(self, name, _with_default_group(self, overrides))
         finally:
@@ -457,7 +457,7 @@ def _change_backups(
     backend: RDSBackend, instances: Instances, instance: Any, former_days: int
 ) -> None:
     if not instance.backup_retention_period:
-        backups.forget(backend, instances, instance)
+        backups.forget(backend, instances.snapshots, instance)
     elif not former_days:
         instances.back_up(backend, instance)
 

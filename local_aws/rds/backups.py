@@ -19,50 +19,48 @@ https://github.com/hashicorp/terraform-provider-aws/issues/13800 (code and words
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from moto.rds.models import DBSnapshot
 
+from local_aws.rds.snapshots import begin
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from moto.rds.models import DBInstance, RDSBackend
 
-    from moto.rds.models import RDSBackend
-
-    from local_aws.rds.instances import Instances
     from local_aws.rds.postgres import Postgres
+    from local_aws.rds.snapshots import Snapshots
 
 AUTOMATED = "automated"
 
 
 def take(
-    backend: RDSBackend, instance: Any, folder: Callable[[Any], Path], server: Postgres
+    backend: RDSBackend, instance: DBInstance, snapshots: Snapshots, postgres: Postgres
 ) -> None:
     """Take an automated snapshot."""
-    now = datetime.now(UTC)
-    # A restored instance may have the name of one that was backed up in the same minute.
-    while (name := f"rds:{instance.db_instance_identifier}-{now:%Y-%m-%d-%H-%M}") in (
-        backend.database_snapshots
-    ):
-        now += timedelta(minutes=1)
-    snapshot: Any = DBSnapshot(backend, instance, name, AUTOMATED)
+    name = _unused_name(backend, instance)
+    snapshot = DBSnapshot(backend, instance, name, AUTOMATED)
     # Otherwise a tag of the snapshot would be one of the instance's, too.
     snapshot.tags = list(snapshot.tags)
-    snapshot.status = "creating"
-    snapshot.percent_progress = 0
+    begin(snapshot)
     backend.database_snapshots[name] = snapshot
-    target = folder(snapshot)
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        server.back_up(target, running=True)
-    except BaseException:
-        snapshot.status = "failed"
-        raise
-    snapshot.status = "available"
-    snapshot.percent_progress = 100
+    snapshots.fill(snapshot, postgres, running=True)
 
 
-def forget(backend: RDSBackend, instances: Instances, instance: Any) -> None:
+def _unused_name(backend: RDSBackend, instance: DBInstance) -> str:
+    """Return the name of a new snapshot.
+
+    A restored instance may have the name of one that was backed up in the same minute.
+    """
+    now = datetime.now(UTC)
+    while True:
+        name = f"rds:{instance.db_instance_identifier}-{now:%Y-%m-%d-%H-%M}"
+        if name not in backend.database_snapshots:
+            return name
+        now += timedelta(minutes=1)
+
+
+def forget(backend: RDSBackend, snapshots: Snapshots, instance: DBInstance) -> None:
     """Remove the automated snapshots of an instance, whatever it was called then."""
     for name, snapshot in list(backend.database_snapshots.items()):
         if (
@@ -70,4 +68,4 @@ def forget(backend: RDSBackend, instances: Instances, instance: Any) -> None:
             and snapshot.dbi_resource_id == instance.dbi_resource_id
         ):
             del backend.database_snapshots[name]
-            instances.forget_snapshot(snapshot)
+            snapshots.delete(snapshot)

@@ -1,33 +1,44 @@
-"""The DB instances' lives: moto's entries on one side, PostgreSQL's containers on the other.
+"""The life of a DB instance: moto keeps its entry, a PostgreSQL in a container keeps its data.
 
-What takes time happens in threads; until it is done, moto's entry says ``creating``, ``stopping``
-and so on, as RDS does.
+1. `create` takes an endpoint and starts PostgreSQL, with the data of a snapshot if the instance is
+   restored: ``creating``, then ``available``.
+2. `back_up` takes an automated snapshot if the instance has backups: ``backing-up``. A new instance
+   is ``available`` only after its first one.
+3. `modify`, `set_password` and `set_security_groups` change it: ``modifying``. `reload` makes
+   dynamic parameters effective, which the status does not show.
+4. `rename` moves PostgreSQL to another endpoint: ``renaming``.
+5. `snapshot` copies the data: ``backing-up``.
+6. `stop`, `start` and `reboot` make all parameters of its group effective: ``stopping`` and
+   ``stopped``, ``starting`` or ``rebooting``, then ``available``.
+7. `delete` removes PostgreSQL, the data and the endpoint, then the entry: ``deleting``.
+
+`local_aws.rds.api` has checked each request before. Here a request returns at once, and the work is
+a job in the instance's queue. Only the queue sets the status (`local_aws.rds.lifecycle`), and only
+jobs change the server.
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import threading
 import time
-import traceback
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
-
-from moto.ec2.models import ec2_backends
+from typing import TYPE_CHECKING
 
 from local_aws import certificates
 from local_aws.machine import images, networks
-from local_aws.rds import backups, parameters
+from local_aws.rds import backups, parameters, snapshots
+from local_aws.rds.endpoints import Endpoint, Endpoints
+from local_aws.rds.lifecycle import Lifecycle
 from local_aws.rds.postgres import BIN, Postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
-    from moto.rds.models import RDSBackend
+    from moto.rds.models import DBInstance, DBSnapshot, RDSBackend
 
     from local_aws.machine.podman import Podman
     from local_aws.settings import Settings
@@ -35,32 +46,60 @@ if TYPE_CHECKING:
 
 @dataclass
 class Server:
-    """The server of one DB instance."""
+    """What belongs to one DB instance beside moto's entry.
 
+    Attributes
+    ----------
+    lifecycle
+        Its status, and the queue of its jobs.
+    postgres
+        Its server; only jobs change it.
+    in_force
+        The parameters that the server runs with, by name; only jobs change them. Those of the
+        parameter group may differ until a reboot.
+    endpoint
+        Its endpoint; only requests change it.
+    last_reload
+        The last job that makes dynamic parameters effective; only requests change it.
+    """
+
+    lifecycle: Lifecycle
     postgres: Postgres
-    interface: Any
-    # The parameters that it runs with, by name; those of its group may wait for a reboot.
     in_force: dict[str, str]
-    # Names of dynamic parameters whose change waits for the work that is under way.
-    applying: list[set[str]] = field(default_factory=list)
-    # Automated snapshots that are to be taken before it is available.
-    backups_due: int = 0
-    # One after the other, in the order in which they were asked for.
-    jobs: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "rds"))
+    endpoint: Endpoint
+    last_reload: Future[None] | None = None
+
+    def restart(self, values: dict[str, str]) -> None:
+        """Stop and start PostgreSQL with these parameters."""
+        self.postgres.stop()
+        self.start(values)
+
+    def start(self, values: dict[str, str]) -> None:
+        """Start a stopped PostgreSQL with these parameters."""
+        self.in_force = values
+        self.postgres.configure(values)
+        self.postgres.start()
+
+    def reload(self, values: dict[str, str]) -> None:
+        """Make these dynamic parameters effective, beside those in force."""
+        self.in_force = self.in_force | values
+        self.postgres.configure(self.in_force)
+        self.postgres.reload()
 
 
 class Instances:
-    """The servers of one local AWS, by moto's DB instance."""
+    """The DB instances of one local AWS."""
 
     def __init__(self, settings: Settings, podman: Podman) -> None:
         """Start nothing yet."""
+        self.snapshots = snapshots.Snapshots(settings)
         self._settings = settings
         self._podman = podman
+        self._endpoints = Endpoints()
         # By resource id, which an instance keeps when it is renamed.
         self._servers: dict[str, Server] = {}
-        # Subnets and addresses of names that were given up, kept for who has the name next: on RDS
-        # the endpoint belongs to the identifier. The event says that its former server has left.
-        self._addresses: dict[str, tuple[Any, str, threading.Event]] = {}
+
+    # What is described.
 
     @cached_property
     def catalogue(self) -> dict[str, parameters.Parameter]:
@@ -77,259 +116,211 @@ class Instances:
         return parameters.catalogue(described)
 
     def warm_up(self) -> None:
-        """Ask PostgreSQL for its parameters."""
+        """Read the parameters of PostgreSQL before the first request needs them."""
         _ = self.catalogue
 
-    def address(self, instance: Any) -> str | None:
-        """Return the address of an instance, once it has one."""
+    def address(self, instance: DBInstance) -> str | None:
+        """Return the address of an instance; None before it is created."""
         server = self._servers.get(instance.dbi_resource_id)
         return server.postgres.address if server and instance.status != "creating" else None
 
-    def create(self, instance: Any, password: str, seed: Path | None) -> None:
+    def apply_status(self, instance: DBInstance) -> str:
+        """Return whether the server runs with the parameters of its group, in RDS's words."""
+        server = self._servers.get(instance.dbi_resource_id)
+        if server is None or server.in_force == self._values(instance):
+            return "in-sync"
+        is_reloading = server.last_reload is not None and not server.last_reload.done()
+        return "applying" if is_reloading else "pending-reboot"
+
+    # 1. Creation.
+
+    def create(self, instance: DBInstance, password: str, seed: Path | None) -> None:
         """Start the server of a new instance, with the data of a snapshot in `seed` if given."""
-        interface, address, free = self._interface(instance)
-        subnet = interface.subnet
-        ec2 = ec2_backends[instance.account_id][instance.region]
-        server = Server(
-            Postgres(
-                podman=self._podman,
-                image=self._image,
-                name=self._name(instance),
-                folder=self._settings.rds_dir / instance.dbi_resource_id,
-                network="",
-                address=address,
-                port=instance.port,
-            ),
-            interface,
-            values := self.values(instance),
-        )
+        endpoint = self._endpoints.take(instance)
+        postgres = self._new_postgres(instance, endpoint)
+        values = self._values(instance)
+        server = Server(Lifecycle(instance), postgres, values, endpoint)
         self._servers[instance.dbi_resource_id] = server
 
         def work() -> None:
-            began = time.monotonic()
-            server.postgres.network = networks.ensure(self._podman, ec2.get_vpc(subnet.vpc_id))
-            free.wait()
-            server.postgres.create(certificates.rds_authority(self._settings), values, seed)
-            if seed is None:
-                server.postgres.set_up(instance.master_username, password, instance.db_name)
-            time.sleep(max(0.0, began + self._settings.rds_seconds - time.monotonic()))
+            with _taking_at_least(self._settings.rds_seconds):
+                networks.ensure(self._podman, endpoint.ec2.get_vpc(endpoint.subnet.vpc_id))
+                endpoint.usable.wait()
+                postgres.create(certificates.rds_authority(self._settings), values, seed)
+                if seed is None:
+                    postgres.set_up(_master(instance), password, instance.db_name)
 
-        self._do(instance, "creating", work, "available")
+        server.lifecycle.begin("creating", work, "available")
 
-    def rename(self, instance: Any, former: str) -> None:
-        """Give the server of a renamed instance another address; the old one stays the name's."""
-        server = self._servers[instance.dbi_resource_id]
-        ec2 = ec2_backends[instance.account_id][instance.region]
-        old_interface, old_address = server.interface, server.postgres.address
-        server.interface, address, free = self._interface(instance)
-        left = threading.Event()
-        self._addresses[former] = old_interface.subnet, old_address, left
+    # 2. Automated snapshots.
+
+    def back_up(self, backend: RDSBackend, instance: DBInstance) -> None:
+        """Take an automated snapshot, if the instance has backups."""
+        if not instance.backup_retention_period:
+            return
+        server = self._server(instance)
 
         def work() -> None:
-            free.wait()
-            try:
-                server.postgres.move(
-                    certificates.rds_authority(self._settings), self._name(instance), address
-                )
-            finally:
-                left.set()
-            ec2.delete_network_interface(old_interface.id)
+            backups.take(backend, instance, self.snapshots, server.postgres)
 
-        self._do(instance, "renaming", work, "available")
+        server.lifecycle.follow("backing-up", work)
 
-    def modify(self, instance: Any, *, restart: bool) -> None:
-        """Report a change as under way for as long as it takes at least."""
-        seconds = self._settings.rds_modify_seconds
+    # 3. Changes.
+
+    def modify(self, instance: DBInstance, *, restart: bool) -> None:
+        """Show a change for as long as it takes at least; restart the server if it needs that."""
+        server = self._server(instance)
 
         def work() -> None:
             if restart:
-                self._restart(instance)
-            time.sleep(seconds)
+                server.restart(self._values(instance))
+            time.sleep(self._settings.rds_modify_seconds)
 
-        self._do(instance, "modifying", work, "available")
+        server.lifecycle.begin("modifying", work, "available")
 
-    def stop(self, instance: Any) -> None:
-        """Stop the server."""
-        self._do(
-            instance, "stopping", self._servers[instance.dbi_resource_id].postgres.stop, "stopped"
-        )
-
-    def start(self, instance: Any) -> None:
-        """Start a stopped server; every parameter of its group counts afterwards."""
-        self._do(instance, "starting", lambda: self._start(instance), "available")
-
-    def reboot(self, instance: Any) -> None:
-        """Stop and start the server; every parameter of its group counts afterwards."""
-        self._do(instance, "rebooting", lambda: self._restart(instance), "available")
-
-    def _restart(self, instance: Any) -> None:
-        self._servers[instance.dbi_resource_id].postgres.stop()
-        self._start(instance)
-
-    def _start(self, instance: Any) -> None:
-        server = self._servers[instance.dbi_resource_id]
-        server.in_force = self.values(instance)
-        server.postgres.configure(server.in_force)
-        server.postgres.start()
-
-    def set_password(self, instance: Any, password: str) -> None:
+    def set_password(self, instance: DBInstance, password: str) -> None:
         """Give the master user another password."""
-        self._servers[instance.dbi_resource_id].postgres.set_password(
-            instance.master_username, password
-        )
-
-    def set_security_groups(self, instance: Any) -> None:
-        """Put the network interface into the instance's security groups."""
-        ec2 = ec2_backends[instance.account_id][instance.region]
-        ec2.modify_network_interface_attribute(
-            self._servers[instance.dbi_resource_id].interface.id, instance.vpc_security_group_ids
-        )
-
-    def reload(self, instance: Any, names: set[str]) -> None:
-        """Let these dynamic parameters of the group count at once."""
-        server = self._servers[instance.dbi_resource_id]
-        values = self.values(instance)
-        server.applying.append(names)
+        server = self._server(instance)
 
         def work() -> None:
-            server.applying.remove(names)
-            if instance.status in {"stopped", "failed", "deleting"}:
-                return
-            server.in_force |= {name: values[name] for name in names & values.keys()}
-            server.postgres.configure(server.in_force)
-            server.postgres.reload()
+            server.postgres.set_password(_master(instance), password)
 
-        server.jobs.submit(work)
+        server.lifecycle.begin("modifying", work, "available")
 
-    def apply_status(self, instance: Any) -> str:
-        """Say whether the server runs with the parameters of its group."""
-        server = self._servers.get(instance.dbi_resource_id)
-        if server is None or server.in_force == self.values(instance):
-            return "in-sync"
-        return "applying" if server.applying else "pending-reboot"
+    def set_security_groups(self, instance: DBInstance) -> None:
+        """Put the endpoint into the security groups of the instance; it takes effect at once."""
+        self._server(instance).endpoint.set_security_groups(instance.vpc_security_group_ids)
 
-    def delete(self, instance: Any, forget: Callable[[], None]) -> None:
-        """Remove the server, its data and its address, then call `forget`."""
-        server = self._servers[instance.dbi_resource_id]
+    def reload(self, instance: DBInstance, names: set[str]) -> None:
+        """Make these dynamic parameters of the group effective, if the server runs."""
+        server = self._server(instance)
+        values = self._values(instance)
+        changed = {name: values[name] for name in names & values.keys()}
+
+        def work() -> None:
+            if instance.status not in {"stopped", "failed", "deleting"}:
+                server.reload(changed)
+
+        server.last_reload = server.lifecycle.submit(work)
+
+    # 4. Another name.
+
+    def rename(self, instance: DBInstance, former: str) -> None:
+        """Move the server of a renamed instance to another endpoint.
+
+        The former endpoint is reserved for the former name.
+        """
+        server = self._server(instance)
+        left = server.endpoint
+        entered = server.endpoint = self._endpoints.take(instance)
+        self._endpoints.reserve(former, left)
+        authority = certificates.rds_authority(self._settings)
+
+        def work() -> None:
+            entered.usable.wait()
+            try:
+                server.postgres.move(authority, self._container(instance), entered.address)
+            finally:
+                left.left.set()
+            left.remove_interface()
+
+        server.lifecycle.begin("renaming", work, "available")
+
+    # 5. Snapshots on request.
+
+    def snapshot(self, instance: DBInstance, snapshot: DBSnapshot) -> None:
+        """Copy the data of an available instance into a snapshot."""
+        server = self._server(instance)
+        snapshots.begin(snapshot)
+
+        def work() -> None:
+            self.snapshots.fill(snapshot, server.postgres, running=True)
+
+        server.lifecycle.begin("backing-up", work, "available")
+
+    # 6. Restarts.
+
+    def stop(self, instance: DBInstance) -> None:
+        """Stop the server."""
+        server = self._server(instance)
+        server.lifecycle.begin("stopping", server.postgres.stop, "stopped")
+
+    def start(self, instance: DBInstance) -> None:
+        """Start a stopped server."""
+        server = self._server(instance)
+        server.lifecycle.begin(
+            "starting", lambda: server.start(self._values(instance)), "available"
+        )
+
+    def reboot(self, instance: DBInstance) -> None:
+        """Stop the server and start it."""
+        server = self._server(instance)
+        server.lifecycle.begin(
+            "rebooting", lambda: server.restart(self._values(instance)), "available"
+        )
+
+    # 7. The end.
+
+    def delete(self, instance: DBInstance, forget: Callable[[], None]) -> None:
+        """Remove the server, its data and its endpoint, then call `forget`."""
+        server = self._server(instance)
 
         def work() -> None:
             server.postgres.remove()
-            ec2 = ec2_backends[instance.account_id][instance.region]
-            ec2.delete_network_interface(server.interface.id)
-            server.interface.subnet.del_subnet_ip(server.postgres.address)
+            server.endpoint.release()
             del self._servers[instance.dbi_resource_id]
-            server.jobs.shutdown(wait=False)
+            server.lifecycle.close()
             forget()
 
-        self._do(instance, "deleting", work, "deleting")
+        server.lifecycle.begin("deleting", work, "deleting")
 
-    def snapshot(self, instance: Any, snapshot: Any) -> None:
-        """Copy the data of an instance into a snapshot."""
-        server = self._servers[instance.dbi_resource_id]
-        snapshot.status = "creating"
-        snapshot.percent_progress = 0
-        running = instance.status == "available"
+    # Shared by the steps.
 
-        def work() -> None:
-            target = self.snapshot_folder(snapshot)
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                server.postgres.back_up(target, running=running)
-            except BaseException:
-                snapshot.status = "failed"
-                raise
-            snapshot.status = "available"
-            snapshot.percent_progress = 100
+    def _server(self, instance: DBInstance) -> Server:
+        return self._servers[instance.dbi_resource_id]
 
-        self._do(instance, "backing-up", work, instance.status)
+    def _new_postgres(self, instance: DBInstance, endpoint: Endpoint) -> Postgres:
+        if instance.port is None:
+            raise ValueError(f"DB instance {instance.db_instance_identifier} has no port")
+        return Postgres(
+            podman=self._podman,
+            image=self._image,
+            name=self._container(instance),
+            folder=self._settings.rds_dir / instance.dbi_resource_id,
+            network=endpoint.subnet.vpc_id,
+            address=endpoint.address,
+            port=instance.port,
+        )
 
-    def back_up(self, backend: RDSBackend, instance: Any) -> None:
-        """Take an automated snapshot, if the instance has such, after what is under way for it."""
-        server = self._servers[instance.dbi_resource_id]
-
-        def run() -> None:
-            server.backups_due -= 1
-            if instance.status not in {"available", "backing-up"}:
-                return
-            instance.status = "backing-up"
-            try:
-                backups.take(backend, instance, self.snapshot_folder, server.postgres)
-            except Exception:  # noqa: BLE001 - a thread has nobody above; the instance is unharmed
-                traceback.print_exc()
-            if instance.status == "backing-up":
-                instance.status = "available"
-
-        if instance.backup_retention_period:
-            server.backups_due += 1
-            server.jobs.submit(run)
-
-    def snapshot_folder(self, snapshot: Any) -> Path:
-        """Return where the data of a snapshot lie."""
-        # The name of an automated snapshot may be the same in another region.
-        name = snapshot.db_snapshot_identifier.replace("rds:", f"rds_{snapshot.region}_")
-        return self._settings.rds_dir.with_name("rds-snapshots") / name
-
-    def forget_snapshot(self, snapshot: Any) -> None:
-        """Remove the data of a snapshot."""
-        folder = self.snapshot_folder(snapshot)
-        if folder.exists():
-            shutil.rmtree(folder)
-
-    def values(self, instance: Any) -> dict[str, str]:
-        """Return the parameters in force for an instance, by name."""
-        settings: Mapping[str, Any] = instance.db_parameter_groups()[0].parameters
-        return parameters.effective(self.catalogue, settings, instance.db_instance_class)
+    def _values(self, instance: DBInstance) -> dict[str, str]:
+        """Return the parameters of the instance's group, with RDS's formulas evaluated."""
+        group = instance.db_parameter_groups()[0]
+        return parameters.effective(self.catalogue, group.parameters, instance.db_instance_class)
 
     @cached_property
     def _image(self) -> str:
         return images.database_image(self._settings, self._podman)
 
-    def _name(self, instance: Any) -> str:
-        # Two local AWS on one machine may both have a database of this name.
-        mark = hashlib.sha256(
-            f"{self._settings.data_dir}{instance.dbi_resource_id}".encode()
-        ).hexdigest()[:8]
-        return f"rds-{instance.db_instance_identifier}-{mark}"
+    def _container(self, instance: DBInstance) -> str:
+        """Return the name of an instance's container.
 
-    def _interface(self, instance: Any) -> tuple[Any, str, threading.Event]:
-        """Make the network interface of an instance, at the address that belongs to its name.
-
-        The address can be used when the event that is returned with it has happened.
+        Its suffix differs between two local AWS on one machine.
         """
-        subnet = instance.db_subnet_group._subnets[0]  # noqa: SLF001 - moto shows only a description
-        unused = threading.Event()
-        unused.set()
-        kept, address, free = self._addresses.pop(
-            instance.db_instance_identifier, (None, "", unused)
-        )
-        if kept is not subnet:
-            free = unused
-            address = subnet.get_available_subnet_ip(instance)
-        interface = ec2_backends[instance.account_id][instance.region].create_network_interface(
-            subnet,
-            address,
-            group_ids=instance.vpc_security_group_ids,
-            description="RDSNetworkInterface",
-        )
-        interface.requester_managed = True
-        interface.requester_id = "amazon-rds"
-        interface.status = "in-use"
-        return interface, address, free
+        unique = f"{self._settings.data_dir}{instance.dbi_resource_id}"
+        suffix = hashlib.sha256(unique.encode()).hexdigest()[:8]
+        return f"rds-{instance.db_instance_identifier}-{suffix}"
 
-    def _do(self, instance: Any, during: str, work: Callable[[], None], after: str) -> None:
-        """Do `work` in a thread, after what is under way for this instance."""
-        server = self._servers[instance.dbi_resource_id]
-        instance.status = during
 
-        def run() -> None:
-            try:
-                work()
-            except Exception:  # noqa: BLE001 - a thread has nobody above; RDS says failed, too
-                traceback.print_exc()
-                instance.status = "failed"
-            else:
-                if instance.status == during:
-                    is_backed_up = after == "available" and server.backups_due
-                    instance.status = "backing-up" if is_backed_up else after
+def _master(instance: DBInstance) -> str:
+    """Return the master user, which RDS requires of every instance without a cluster."""
+    if instance.master_username is None:
+        raise ValueError(f"DB instance {instance.db_instance_identifier} has no master user")
+    return instance.master_username
 
-        server.jobs.submit(run)
+
+@contextmanager
+def _taking_at_least(seconds: float) -> Iterator[None]:
+    """Wait at the end until so many seconds have passed since the beginning."""
+    end = time.monotonic() + seconds
+    yield
+    time.sleep(max(0.0, end - time.monotonic()))

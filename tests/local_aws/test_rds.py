@@ -138,7 +138,7 @@ def test_server_of_the_asked_version_answers_under_the_reported_address(
     assert version.startswith("17.")
 
 
-def test_master_is_no_superuser_but_owns_its_database(database: Database) -> None:
+def test_master_is_not_a_superuser_and_owns_its_database(database: Database) -> None:
     rights = database.ask(
         "SELECT rolsuper, rolcreatedb, rolcreaterole, pg_has_role('rds_superuser', 'member') "
         "FROM pg_roles WHERE rolname = current_user"
@@ -149,7 +149,7 @@ def test_master_is_no_superuser_but_owns_its_database(database: Database) -> Non
     assert dict(owners)["template1"] == "rdsadmin"
 
 
-def test_master_may_make_roles_databases_and_tables(database: Database) -> None:
+def test_master_can_create_roles_databases_and_tables(database: Database) -> None:
     connection = database.connect()
     connection.autocommit = True
     cursor = connection.cursor()
@@ -178,7 +178,7 @@ def test_parameters_of_the_group_are_in_force(database: Database) -> None:
     assert database.ask("SHOW shared_buffers") == [("256MB",)]
 
 
-def test_dynamic_parameter_counts_at_once(database: Database) -> None:
+def test_dynamic_parameter_is_effective_at_once(database: Database) -> None:
     def force(value: str) -> None:
         database.client.modify_db_parameter_group(
             DBParameterGroupName="parameters",
@@ -278,7 +278,7 @@ def test_every_parameter_of_the_engine_is_listed(database: Database) -> None:
         ("max_connections", "50", "immediate", "static parameter"),
     ],
 )
-def test_senseless_parameter_is_refused(
+def test_parameter_invalid_is_refused(
     database: Database, name: str, value: str, method: str, reason: str
 ) -> None:
     with pytest.raises(ClientError, match=reason):
@@ -306,7 +306,7 @@ def test_unknown_parameter_group_is_an_error(aws: LocalAws) -> None:
         ({"DBInstanceIdentifier": Database.name}, "DBInstanceAlreadyExists"),
     ],
 )
-def test_senseless_instance_is_refused(
+def test_create_instance_with_invalid_settings_is_refused(
     database: Database, prerequisites: dict[str, Any], wrong: dict[str, str], reason: str
 ) -> None:
     with pytest.raises(ClientError, match=reason):
@@ -320,7 +320,7 @@ def test_senseless_instance_is_refused(
     assert names == [Database.name]
 
 
-def test_gp3_reports_its_speed(database: Database) -> None:
+def test_gp3_storage_reports_iops_and_throughput(database: Database) -> None:
     described = database.describe()
     assert (described["Iops"], described["StorageThroughput"]) == (3000, 125)
 
@@ -335,7 +335,7 @@ def test_authorities_and_versions_are_described(database: Database) -> None:
     assert database.describe()["EngineVersion"] in {found["EngineVersion"] for found in versions}
 
 
-def test_password_is_changed_for_real(database: Database) -> None:
+def test_password_change_is_effective_in_postgresql(database: Database) -> None:
     def change(password: str) -> None:
         database.client.modify_db_instance(
             DBInstanceIdentifier=Database.name, MasterUserPassword=password, ApplyImmediately=True
@@ -351,7 +351,38 @@ def test_password_is_changed_for_real(database: Database) -> None:
         change(PASSWORD)
 
 
-def test_deletion_protection_holds(database: Database) -> None:
+def test_password_change_of_a_busy_server_returns_modifying_and_waits_in_the_queue(
+    database: Database,
+) -> None:
+    def change(password: str) -> str:
+        changed = database.client.modify_db_instance(
+            DBInstanceIdentifier=Database.name, MasterUserPassword=password, ApplyImmediately=True
+        )
+        return str(changed["DBInstance"]["DBInstanceStatus"])
+
+    podman = Podman(Settings(data_dir=database.aws.directory))
+    filtered = f"--filter=name=rds-{Database.name}-"
+    [container] = podman.run("ps", filtered, "--format={{.Names}}").stdout.split()
+    # PostgreSQL answers nobody until it goes on.
+    podman.run("kill", "--signal=SIGSTOP", container)
+    going_on = threading.Timer(5, podman.run, ("kill", "--signal=SIGCONT", container))
+    going_on.start()
+    try:
+        began = time.monotonic()
+        status = change("an0ther-password")
+        seconds = time.monotonic() - began
+    finally:
+        going_on.join()
+        database.wait("available")
+    database.connect(password="an0ther-password").close()
+    change(PASSWORD)
+    database.wait("available")
+
+    assert status == "modifying"
+    assert seconds < 4
+
+
+def test_delete_of_a_protected_instance_is_refused(database: Database) -> None:
     def protect(value: bool) -> None:  # noqa: FBT001 - as the API has it
         database.client.modify_db_instance(
             DBInstanceIdentifier=Database.name, DeletionProtection=value, ApplyImmediately=True
@@ -366,7 +397,7 @@ def test_deletion_protection_holds(database: Database) -> None:
     protect(False)  # noqa: FBT003 - see above
 
 
-def test_data_survive_stop_start_and_reboot(database: Database) -> None:
+def test_stop_start_and_reboot_keep_the_data(database: Database) -> None:
     database.ask("CREATE TABLE kept AS SELECT 1 AS x")
     address = database.describe()["Endpoint"]["Address"]
     database.client.stop_db_instance(DBInstanceIdentifier=Database.name)
@@ -755,7 +786,7 @@ def restore_under_test(database: Database) -> Database:
     ],
 )
 @pytest.mark.usefixtures("there")
-def test_senseless_request_about_a_snapshot_is_refused(
+def test_snapshot_request_invalid_is_refused(
     database: Database, call: str, arguments: dict[str, Any], code: str
 ) -> None:
     with pytest.raises(ClientError) as refusal:
@@ -771,7 +802,7 @@ def there(database: Database) -> Iterator[None]:
     forget(database, "there")
 
 
-def test_neither_a_busy_instance_nor_an_unfinished_snapshot_is_touched(database: Database) -> None:
+def test_change_of_a_busy_instance_or_snapshot_is_refused(database: Database) -> None:
     client = database.client
     client.create_db_snapshot(DBInstanceIdentifier=Database.name, DBSnapshotIdentifier="busy")
     with pytest.raises(ClientError, match="InvalidDBSnapshotState"):
@@ -786,7 +817,7 @@ def test_neither_a_busy_instance_nor_an_unfinished_snapshot_is_touched(database:
     client.delete_db_snapshot(DBSnapshotIdentifier="busy")
 
 
-def test_address_is_taken_in_the_subnet(database: Database, aws: LocalAws) -> None:
+def test_instance_address_has_a_network_interface(database: Database, aws: LocalAws) -> None:
     (interface,) = aws.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
     assert interface["PrivateIpAddress"] == database.describe()["Endpoint"]["Address"]
     assert interface["Description"] == "RDSNetworkInterface"
