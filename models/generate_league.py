@@ -1,4 +1,4 @@
-"""Write the table of a simulated league; football/league.py states the law that it follows."""
+"""Write the table of a simulated league; football/league.py describes its distributions."""
 
 from __future__ import annotations
 

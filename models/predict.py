@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         match = _read_match(options.features)
         check_server(os.environ)
         tracking.patience(os.environ)
-        tracking.settle()
+        tracking.configure_mlflow_client()
         found = _predict(names, match)
     except BadInputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -121,7 +121,9 @@ def _predict(names: list[str], match: dict[str, float]) -> dict[str, Any]:
     goals, versions = [], {}
     for name in names:
         try:
-            version = tracking.patiently(partial(client.get_model_version_by_alias, name, CHAMPION))
+            version = tracking.with_retries(
+                partial(client.get_model_version_by_alias, name, CHAMPION)
+            )
             # What is loaded was pickled: predict with models of people you trust alone.
             model = mlflow.sklearn.load_model(f"models:/{name}@{CHAMPION}")
         except MlflowException as error:

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_server(os.environ)
         tracking.patience(os.environ)
-        tracking.settle()
+        tracking.configure_mlflow_client()
         from football import reporting  # noqa: PLC0415 -- takes seconds
 
         runs = reporting.collect(options.experiments)

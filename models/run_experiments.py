@@ -1,7 +1,7 @@
 """Run many experiments at once, and log them to the deployment.
 
-What was done before with the same config and the same table is left out. Where the deployment is
-stands in the environment, as .deploy/<deployment>/mlflow.env exports it.
+Experiments that are FINISHED with the same config and the same table are skipped. The environment
+names the deployment, as .deploy/<deployment>/mlflow.env exports it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from football import crew, worker
+from football import worker, worker_pool
 from football.connection import check_server
 from football.errors import BadInputError, TrainingError, one_line
 from football.kinds import KINDS, named
-from football.naming import METRICS, registered
-from football.preparation import MODELS, Prepared, origin, prepare_all
+from football.naming import GROUND_TRUTH_PREFIX, IRREDUCIBLE_PREFIX, METRICS, registered
+from football.preparation import MODELS, Prepared, prepare_all, provenance_tags
 from football.task import Task
 from football.tracking import PATIENCE, patience
 from rich.console import Console
@@ -40,7 +40,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from football.registry import Title
+    from football.registry import Champion
     from football.task import Outcome
 
 GRID = MODELS / "configs/grid"
@@ -52,7 +52,7 @@ _WIDTH_OF_FILES = 140
 
 @dataclass
 class Line:
-    """What is known of an experiment."""
+    """The state of one experiment."""
 
     prepared: Prepared
     attempt: str
@@ -63,35 +63,41 @@ class Line:
     metrics: dict[str, float] = field(default_factory=dict)
 
     def take(self, outcome: Outcome) -> None:
-        """Keep what became of it."""
+        """Keep the outcome."""
         self.status, self.run_id, self.reason = outcome.status, outcome.run_id, outcome.reason
         self.seconds, self.metrics = outcome.seconds, outcome.metrics
 
 
 class Session:
-    """A call of this program."""
+    """One run of this program.
 
-    def __init__(self, prepared: list[Prepared], team: crew.Crew) -> None:
+    1. `check` makes all estimators once.
+    2. `plan` finds the FINISHED runs, and creates what the others need.
+    3. `run` runs the rest. If a worker dies, it ends the worker's runs and goes on.
+    4. `promote_champion` compares the FINISHED runs.
+    """
+
+    def __init__(self, prepared: list[Prepared], pool: worker_pool.WorkerPool) -> None:
         self.id = uuid.uuid4().hex
         self.lines = [Line(one, f"{self.id}-{number}") for number, one in enumerate(prepared)]
         self.interrupted = False
-        self._crew = team
+        self._pool = pool
         self._plan = worker.Plan({})
 
     def check(self) -> None:
-        """See that all estimators can be made; the processes warm up at that."""
+        """Check that all estimators can be made; meanwhile the workers import what they need."""
         configs = [(line.prepared.name, line.prepared.config) for line in self.lines]
-        shares = [configs[start :: self._crew.size] for start in range(self._crew.size)]
+        shares = [configs[start :: self._pool.size] for start in range(self._pool.size)]
         uri = os.environ["MLFLOW_TRACKING_URI"]
-        found = self._crew.each(worker.check, [(share, uri) for share in shares])
+        found = self._pool.each(worker.check, [(share, uri) for share in shares])
         complaints = dict.fromkeys(text for texts in found for text in texts)
         if complaints:
             raise BadInputError("\n".join(complaints))
 
     def plan(self, *, again: bool, dry: bool, register: bool) -> None:
-        """Find what was done before, and make what the runs need."""
+        """Find the FINISHED runs, and create the experiments and registered models."""
         configs = [line.prepared.config for line in self.lines]
-        self._plan = self._crew.once(
+        self._plan = self._pool.once(
             worker.plan,
             dict.fromkeys(config.experiment_name for config in configs),
             dict.fromkeys(line.prepared.table.sha256 for line in self.lines),
@@ -106,44 +112,44 @@ class Session:
                 line.run_id, line.metrics = self._plan.finished[line.prepared.key]
 
     def run(self, progress: Progress, tags: dict[str, str], *, register: bool) -> None:
-        """Run what is to be run."""
+        """Run the experiments that are not FINISHED."""
         pending = {line.attempt: line for line in self._longest_first() if line.status != DONE}
         bar = progress.add_task("experiments", total=len(pending))
         while pending and not self.interrupted:
             tasks = [
-                (self._task(line, tags, register=register), self._crew.stop)
+                (self._task(line, tags, register=register), self._pool.stop)
                 for line in pending.values()
             ]
             try:
-                for attempt, outcome in self._crew.each(worker.work, tasks):
+                for attempt, outcome in self._pool.each(worker.work, tasks):
                     pending.pop(attempt).take(outcome)
                     if outcome.status == "KILLED" and not self.interrupted:
-                        # Whoever works in this very process was told in its place.
+                        # A worker in this very process got the signal in place of the program.
                         self.interrupted = True
-                        self._crew.interrupt()
+                        self._pool.interrupt()
                     progress.advance(bar)
-            except crew.CrewLostError as error:
+            except worker_pool.WorkerLostError as error:
                 if not self._end_orphaned_runs(pending, str(error)):
                     raise
                 progress.update(bar, completed=len(self.lines) - len(pending))
 
-    def promote_champion(self, metric: str) -> list[Title]:
-        """Look for the champions among what is FINISHED, now or before."""
+    def promote_champion(self, metric: str) -> list[Champion]:
+        """Promote the best FINISHED runs, of this session or earlier ones, to champions."""
         runs = defaultdict(list)
         for line in self.lines:
             if line.status in {"FINISHED", DONE}:
                 for name in self._models([line]):
                     runs[name].append(line.run_id)
         experiments = list(self._plan.experiment_ids.values())
-        return self._crew.once(worker.promote_champion, dict(runs), experiments, metric)
+        return self._pool.once(worker.promote_champion, dict(runs), experiments, metric)
 
     def interrupt(self, number: int, _frame: object) -> None:
-        """Have the others end their runs; who asks a second time does not wait for it."""
+        """Ask the workers to end their runs; a second signal ends the program at once."""
         if self.interrupted:
             signal.signal(number, signal.SIG_IGN)
             raise KeyboardInterrupt
         self.interrupted = True
-        self._crew.interrupt()
+        self._pool.interrupt()
 
     def _task(self, line: Line, tags: dict[str, str], *, register: bool) -> Task:
         config = line.prepared.config
@@ -167,17 +173,17 @@ class Session:
         )
 
     def _end_orphaned_runs(self, pending: dict[str, Line], reason: str) -> bool:
-        """End the runs of the process that is gone; tell whether there were any."""
+        """End the runs of a worker that died; return whether there were any."""
         status = "KILLED" if self.interrupted else "FAILED"
         ids = list(self._plan.experiment_ids.values())
-        lost = self._crew.once(worker.end_orphaned_runs, self.id, ids, status, reason)
+        lost = self._pool.once(worker.end_orphaned_runs, self.id, ids, status, reason)
         for attempt, run_id in lost.items():
             line = pending.pop(attempt)
             line.status, line.run_id, line.reason = status, run_id, reason
         return bool(lost)
 
     def _longest_first(self) -> list[Line]:
-        """Begin with what takes long, so that no process is left alone with it at the end."""
+        """Start with the longest experiments, so that all workers end at about the same time."""
 
         def trees(line: Line) -> int:
             number = line.prepared.config.parameters.get("n_estimators", 0)
@@ -189,14 +195,14 @@ class Session:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
     options = _parse(arguments)
-    # What is shown on the way is for who looks on; the table at the end is for files as well.
+    # Progress goes to the terminal; the table at the end goes to files as well.
     console = Console(stderr=True)
     try:
         return _run(options, console)
     except BadInputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
-    except crew.CrewLostError as error:
+    except worker_pool.WorkerLostError as error:
         print(f"error: worker processes keep dying: {error}", file=sys.stderr)
         return SOME_FAILED
     except TrainingError as error:
@@ -208,18 +214,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
-    """Check all of it, run it, and tell how it went."""
+    """Check all experiments, run them, and print the results."""
     started = time.monotonic()
     prepared = prepare_all(_choose(options), options.data_dir)
     if options.patience is not None:
         os.environ[PATIENCE] = str(patience({PATIENCE: str(options.patience)}))
     patience(os.environ)
     check_server(os.environ)
-    titles: list[Title] = []
+    champions: list[Champion] = []
     refused = ""
-    # More processes than experiments would have nothing to do.
-    with crew.gather(min(options.jobs, len(prepared)), options.scheduler, options.security) as team:
-        session = Session(prepared, team)
+    # More workers than experiments would be idle.
+    jobs = min(options.jobs, len(prepared))
+    with worker_pool.open_pool(jobs, options.scheduler, options.security) as pool:
+        session = Session(prepared, pool)
         signal.signal(signal.SIGINT, session.interrupt)
         signal.signal(signal.SIGTERM, session.interrupt)
         with console.status("checking"):
@@ -228,13 +235,13 @@ def _run(options: argparse.Namespace, console: Console) -> int:
                 session.plan(again=options.again, dry=options.dry_run, register=options.register)
         if not options.dry_run and not session.interrupted:
             with _progress(console) as progress:
-                session.run(progress, origin(), register=options.register)
+                session.run(progress, provenance_tags(), register=options.register)
             if options.register and not session.interrupted:
                 try:
-                    titles = session.promote_champion(options.metric)
+                    champions = session.promote_champion(options.metric)
                 except TrainingError as error:
                     refused = str(error)
-    _show(session.lines, titles, options.metric, time.monotonic() - started)
+    _show(session.lines, champions, options.metric, time.monotonic() - started)
     if session.interrupted:
         print("interrupted: call it again to do the rest", file=sys.stderr)
         return INTERRUPTED
@@ -260,19 +267,29 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     which.add_argument(
         "--pattern", metavar="GLOB", help="of these, those whose file name is like 'poisson_*'"
     )
-    which.add_argument("--data-dir", type=Path, help="where the tables lie, and nowhere else")
+    which.add_argument(
+        "--data-dir", type=Path, help="the only directory in which tables are looked for"
+    )
     how = parser.add_argument_group("how")
-    how.add_argument("--jobs", type=int, default=-1, help="how many at once (default: processors)")
-    how.add_argument("--dry-run", action="store_true", help="only tell what would be run")
-    how.add_argument("--again", action="store_true", help="also what was done before")
     how.add_argument(
-        "--metric", choices=METRICS, default="mse", help="what champions are chosen by (mse)"
+        "--jobs", type=int, default=-1, help="worker processes (default: one per processor)"
+    )
+    how.add_argument("--dry-run", action="store_true", help="only list the experiments")
+    how.add_argument("--again", action="store_true", help="also run what is FINISHED")
+    how.add_argument(
+        "--metric",
+        choices=METRICS,
+        default="mse",
+        help="the metric that decides on champions (mse)",
     )
     how.add_argument(
         "--no-register", dest="register", action="store_false", help="register no models"
     )
     how.add_argument(
-        "--patience", type=float, metavar="SECONDS", help="how long the server may be away (300)"
+        "--patience",
+        type=float,
+        metavar="SECONDS",
+        help="how long to retry while the server is unavailable (300)",
     )
     where = parser.add_argument_group("where")
     where.add_argument("--backend", choices=("processes", "dask"), default="processes")
@@ -294,7 +311,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _choose(options: argparse.Namespace) -> list[Path]:
-    """Find the configs that are asked for."""
+    """Find the configs that the options name."""
     places = [*([GRID] if options.all or not options.configs else []), *options.configs]
     paths = list(dict.fromkeys(path for place in places for path in _expand(place)))
     if options.pattern:
@@ -311,7 +328,7 @@ def _choose(options: argparse.Namespace) -> list[Path]:
                 f"--model: {one_line(' '.join(options.model))}: no such kind of model. Give one of "
                 f"{', '.join(KINDS)}"
             )
-        # A config that cannot be read has no kind; it is read again, and told of, later.
+        # A config that cannot be read has no kind; its mistake is reported later.
         paths = [path for path in paths if _kind(path) in kinds]
     if not paths:
         raise BadInputError(
@@ -350,13 +367,13 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _show(lines: list[Line], titles: list[Title], metric: str, seconds: float) -> None:
+def _show(lines: list[Line], champions: list[Champion], metric: str, seconds: float) -> None:
     """Print a line for each experiment, the best first, and one for each champion."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH_OF_FILES)
     table = Table(box=None, header_style="bold")
-    for title, numeric in [
+    for heading, numeric in [
         ("config", False),
         ("status", False),
         ("run", False),
@@ -366,7 +383,7 @@ def _show(lines: list[Line], titles: list[Title], metric: str, seconds: float) -
         ("log loss", True),
         ("", False),
     ]:
-        table.add_column(title, justify="right" if numeric else "left", no_wrap=bool(title))
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=bool(heading))
     shown = ("mse_promedio", "poisson_deviance_promedio", "log_loss")
     for line in sorted(lines, key=lambda line: line.metrics.get(shown[0], float("inf"))):
         status = f"[{_STYLES[line.status]}]{line.status}" if line.status in _STYLES else line.status
@@ -378,14 +395,17 @@ def _show(lines: list[Line], titles: list[Title], metric: str, seconds: float) -
             *(f"{line.metrics[name]:.4f}" if name in line.metrics else "" for name in shown),
             line.reason.partition("\n")[0],
         )
-    for kind, text in [("law", "the law itself"), ("irreducible", "to be expected of the law")]:
-        best = {tuple(line.metrics.get(f"{kind}_{name}") for name in shown) for line in lines}
+    for prefix, text in [
+        (GROUND_TRUTH_PREFIX, "ground truth"),
+        (IRREDUCIBLE_PREFIX, "expected of the ground truth"),
+    ]:
+        best = {tuple(line.metrics.get(f"{prefix}{name}") for name in shown) for line in lines}
         best = {values for values in best if None not in values}
         # Experiments with different test matches have different best errors.
         if len(best) == 1:
             table.add_row(text, "", "", "", *(f"{value:.4f}" for value in best.pop() if value), "")
     console.print(table)
-    for champion in titles:
+    for champion in champions:
         console.print(champion.describe(metric), highlight=False)
     counts = Counter(line.status for line in lines)
     console.print(

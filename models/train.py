@@ -1,6 +1,6 @@
 """Train the experiment that a config describes, and log it to the deployment.
 
-Where the deployment is stands in the environment, as .deploy/<deployment>/mlflow.env exports it.
+The environment names the deployment, as .deploy/<deployment>/mlflow.env exports it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from football import worker
 from football.connection import check_server
 from football.errors import BadInputError, TrainingError
 from football.naming import METRICS, SIDES, registered
-from football.preparation import origin, prepare
+from football.preparation import prepare, provenance_tags
 from football.task import Task
 from football.tracking import patience
 
@@ -38,11 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        help="where the table of the config lies (by default in the working directory, beside the "
-        "config, or in the project's data)",
+        help="the directory of the config's table (default: the working directory, the config's "
+        "directory, or the project's data)",
     )
     parser.add_argument(
-        "--metric", choices=METRICS, default="mse", help="what champions are chosen by (mse)"
+        "--metric",
+        choices=METRICS,
+        default="mse",
+        help="the metric that decides on champions (mse)",
     )
     parser.add_argument(
         "--no-register", dest="register", action="store_false", help="register no models"
@@ -79,7 +82,7 @@ def _train(options: argparse.Namespace) -> None:
         table=prepared.table,
         experiment_id=plan.experiment_ids[config.experiment_name],
         attempt=f"{uuid.uuid4().hex}-0",
-        tags=origin(),
+        tags=provenance_tags(),
         register=options.register,
     )
     _, outcome = worker.work(task, worker.Stop())
@@ -94,12 +97,12 @@ def _train(options: argparse.Namespace) -> None:
     _show(outcome, task, uri.rstrip("/"))
     if options.register:
         competing = {name: [outcome.run_id] for name in models}
-        for title in worker.promote_champion(competing, [task.experiment_id], options.metric):
-            print(title.describe(options.metric))
+        for champion in worker.promote_champion(competing, [task.experiment_id], options.metric):
+            print(champion.describe(options.metric))
 
 
 def _show(outcome: Outcome, task: Task, uri: str) -> None:
-    """Say where the run is and how it went."""
+    """Print the run, its address and its metrics."""
     print(f"run         {outcome.run_id}")
     print(f"experiment  {task.config.experiment_name}")
     print(f"url         {uri}/#/experiments/{task.experiment_id}/runs/{outcome.run_id}\n")
@@ -107,7 +110,7 @@ def _show(outcome: Outcome, task: Task, uri: str) -> None:
 
 
 def table_of(metrics: Mapping[str, float]) -> str:
-    """Arrange the metrics: what is measured downwards, of whom across."""
+    """Return the metrics as a table: one row per metric, one column per side."""
     columns = (*SIDES, "promedio")
     lines = [f"{'':<29}" + "".join(f"  {column:>9}" for column in columns)]
     single = [name for name in metrics if name.rpartition("_")[2] not in columns]
@@ -121,6 +124,6 @@ def table_of(metrics: Mapping[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    # Who is told to end ends the run as well, as at Ctrl-C.
+    # SIGTERM ends the run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -113,19 +113,19 @@ def load(path: Path) -> Config:
     Raises
     ------
     BadInputError
-        If the file cannot be read or is no config; names the file, each field, and the cure.
+        If the file cannot be read or is not a config; names the file, each field, and the cure.
     """
     _, text = textfile.read(path)
     return check(strictjson.loads(text, str(path)), str(path))
 
 
 def check(content: Any, name: str) -> Config:
-    """Take what stands in a config.
+    """Check the content of a config.
 
     Raises
     ------
     BadInputError
-        If it is no config; names the file, each field, and the cure.
+        If it is not a config; names the file, each field, and the cure.
     """
     complaints = list(_unprintable(content))
     if not complaints:

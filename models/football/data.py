@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from football import csvtable, numbers, textfile
-from football import law as laws
+from football import csvtable, ground_truth, numbers, textfile
 from football.errors import BadInputError, one_line, quoted, shown, why
 from football.naming import normalized
 
@@ -31,7 +30,7 @@ class Table:
     """Matches by column, in the order of the file.
 
     `sha256` is the digest of that file. `means` holds the means of the host's and the guest's
-    goals, match by match, if the league is simulated and its law is known.
+    goals, match by match, if the league is simulated and its ground truth is known.
     """
 
     features: dict[str, list[float]]
@@ -135,9 +134,9 @@ def load(path: Path, config: Config, config_path: Path) -> Table:
         text, str(path), [normalized(name) for name in (*dataset.features, *dataset.targets)]
     )
     places = _places(source, config, config_path)
-    law = laws.read(path, table.sha256) if tuple(dataset.targets) == laws.TARGETS else None
-    if law and not set(laws.RATINGS) <= set(source.columns):
-        law = None
+    has_targets = tuple(dataset.targets) == ground_truth.TARGETS
+    has_ratings = set(ground_truth.RATINGS) <= set(source.columns)
+    truth = ground_truth.read(path, table.sha256) if has_targets and has_ratings else None
     means: list[tuple[float, float]] = []
     for line, fields in source.rows():
         where = f"{path}, line {line}"
@@ -145,14 +144,14 @@ def load(path: Path, config: Config, config_path: Path) -> Table:
             numbers_of.append(_number(fields[places[name]], f"{where}: {name}"))
         for name, goals in table.goals.items():
             goals.append(_goals(fields[places[name]], f"{where}: {name}"))
-        if law:
+        if truth:
             host, guest = (
                 _number(fields[source.columns.index(name)], f"{where}: {name}")
-                for name in laws.RATINGS
+                for name in ground_truth.RATINGS
             )
-            means.append(law.means(host, guest))
+            means.append(truth.means(host, guest))
     _check_size(len(table), config.training, path)
-    return replace(table, means=means) if law else table
+    return replace(table, means=means) if truth else table
 
 
 def _places(source: CsvTable, config: Config, config_path: Path) -> dict[str, int]:

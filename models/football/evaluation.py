@@ -14,7 +14,7 @@ from football.naming import SIDES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A prediction is read as the mean of a Poisson distribution, which must lie above 0.
+# A prediction is read as the mean of a Poisson distribution, which is above 0.
 _LEAST_MEAN, _LARGEST_MEAN = 0.01, 50.0
 
 
@@ -51,7 +51,7 @@ def evaluate(actual: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float]:
 
 
 def errors(actual: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float]:
-    """Measure predictions as means of goals, as those of the law itself can be measured.
+    """Return the errors of predicted means, which can be a model's or those of the ground truth.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def errors(actual: NDArray[Any], predicted: NDArray[Any]) -> dict[str, float]:
 
 
 def irreducible(means: NDArray[Any]) -> dict[str, float]:
-    """Return the errors that are to be expected of whoever knows the law: none can be less.
+    """Return the expected errors of the ground truth, which no model can go below in the long run.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def irreducible(means: NDArray[Any]) -> dict[str, float]:
     -------
     dict[str, float]
         Expected values of what `errors` measures, but for the absolute error. Chance decides how
-        far what is measured lies from them; `errors` of the law's means has the same chance as a
+        far what is measured is from them; `errors` of the true means has the same chance as a
         model's.
     """
     metrics: dict[str, float] = {}

@@ -60,7 +60,7 @@ def load(path: Path) -> dict[str, dict[str, Any]]:
     Raises
     ------
     BadInputError
-        If the file is no grid, or one of its configs would be none.
+        If the file is not a grid, or one of its configs would not be valid.
     """
     _, text = textfile.read(path)
     try:
@@ -150,5 +150,5 @@ def _choices(value: Any) -> int:
 
 
 def _word(value: Any) -> str:
-    """Write a value so that it may stand in a file's name."""
+    """Write a value so that a file's name can hold it."""
     return re.sub(r"[^\w.+-]", "", str(value).lower())

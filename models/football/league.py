@@ -1,4 +1,4 @@
-"""A league whose goals follow a known law, so that the best possible error is known as well.
+"""A simulated league. Its goals follow a known distribution, so the smallest error is known too.
 
 Everyone plays everyone else at home and away in each season. With `d` the host's rating minus the
 guest's, goals are drawn from Poisson distributions with these means, independently of each other:
@@ -8,7 +8,7 @@ guest's, goals are drawn from Poisson distributions with these means, independen
 
 Ratings are drawn around 1500 with a deviation of 120 at the start; between two seasons each keeps
 80 % of its distance from 1500 and gets a step with a deviation of 60. They are rounded before the
-goals are drawn, so that the table holds all that the law depends on.
+goals are drawn, so that the table holds all that their means depend on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from dataclasses import astuple, dataclass, fields
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
-from football import law as laws
-from football.law import Law
+from football import ground_truth
+from football.ground_truth import GroundTruth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LAW = Law(host_goals=1.45, guest_goals=1.15, rating_scale=350.0)
+GROUND_TRUTH = GroundTruth(host_goals=1.45, guest_goals=1.15, rating_scale=350.0)
 MEAN_RATING = 1500.0
 FIRST_SEASON = 2021
 
@@ -67,7 +67,7 @@ def play(seasons: int = 5, teams: int = 20, seed: int = 2026) -> Iterator[Match]
         ratings = [round(rating) for rating in strength]
         for number, pairs in enumerate(_rounds(teams), start=1):
             for host, guest in pairs:
-                means = LAW.means(ratings[host], ratings[guest])
+                means = GROUND_TRUTH.means(ratings[host], ratings[guest])
                 yield Match(
                     season,
                     number,
@@ -84,7 +84,7 @@ def play(seasons: int = 5, teams: int = 20, seed: int = 2026) -> Iterator[Match]
 
 
 def write(matches: Iterator[Match], path: Path) -> int:
-    """Write the table as CSV, its law beside it, and return its number of matches."""
+    """Write the table as CSV, its ground truth beside it, and return its number of matches."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([field.name for field in fields(Match)])
@@ -92,7 +92,7 @@ def write(matches: Iterator[Match], path: Path) -> int:
         for match in matches:
             table.writerow(astuple(match))
             count += 1
-    laws.write(LAW, path)
+    ground_truth.write(GROUND_TRUTH, path)
     return count
 
 

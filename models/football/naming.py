@@ -7,14 +7,18 @@ import unicodedata
 
 SIDES = ("local", "visitante")
 CHAMPION = "champion"
-# Whatever is not an error counts for more the larger it is.
+# Metrics of the ground truth, and their expected values. The first prefix is an old name. It stays,
+# so that runs of all versions can be compared.
+GROUND_TRUTH_PREFIX = "law_"
+IRREDUCIBLE_PREFIX = "irreducible_"
+# All other metrics are errors, of which the smallest is the best.
 LARGER_IS_BETTER = ("accuracy", "precision", "recall", "f1")
-# What a champion can be chosen by.
+# The metrics by which a champion can be chosen.
 METRICS = ("mse", "mae", "poisson_deviance", *LARGER_IS_BETTER)
 
 
 def registered(kind: str, target: str) -> str:
-    """Return the name of the registered model; not all letters of a column may stand in one."""
+    """Return the name of the registered model, without the letters that MLflow does not allow."""
     return re.sub(r"[^\w .-]", "_", f"{kind}.{target}")
 
 

@@ -1,7 +1,7 @@
 """Three plots of a model's predictions: against what fell, what is left over, and calibration.
 
 Drawing axes, ticks and letters takes far longer than drawing the points. So each kind of plot keeps
-its empty picture, and only what differs between two runs is drawn anew.
+its empty picture, and only what differs between two runs is drawn again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What has to be right before anything is logged."""
+"""Read and check configs and tables before anything is logged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Prepared:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What makes it the same as another."""
+        """The digests that make two experiments the same."""
         return self.config.sha256, self.table.sha256
 
 
@@ -52,12 +52,12 @@ def prepare(path: Path, data_directory: Path | None = None) -> Prepared:
 
 
 def prepare_all(paths: Iterable[Path], data_directory: Path | None = None) -> list[Prepared]:
-    """Read configs and their tables; what stands in two files is taken once.
+    """Read configs and their tables; equal configs are taken once.
 
     Raises
     ------
     BadInputError
-        If any of them cannot be used; tells of all of them.
+        If any of them cannot be used; names all of them.
     """
     found: dict[tuple[str, str], Prepared] = {}
     complaints: dict[str, None] = {}
@@ -73,8 +73,8 @@ def prepare_all(paths: Iterable[Path], data_directory: Path | None = None) -> li
     return list(found.values())
 
 
-def origin() -> dict[str, str]:
-    """Return tags that say who logs, by what program, and with what code."""
+def provenance_tags() -> dict[str, str]:
+    """Return tags with the user, the program, and the version of its code."""
     tags = {
         "mlflow.user": _user(),
         "mlflow.source.name": Path(sys.argv[0]).name,

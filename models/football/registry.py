@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient, MlflowException
 
 from football.naming import CHAMPION, LARGER_IS_BETTER
-from football.tracking import patiently
+from football.tracking import with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +18,8 @@ _RUNS_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
-class Title:
-    """Who is champion of a registered model; `note` says why it is not another."""
+class Champion:
+    """The champion of a registered model; `note` says why it is not another version."""
 
     name: str
     version: str
@@ -28,29 +28,29 @@ class Title:
     note: str = ""
 
     def describe(self, metric: str) -> str:
-        """Say it in a line."""
+        """Return a line for users."""
         mark = "new champion" if self.new else "champion"
         note = f" ({self.note})" if self.note else ""
         return f"{mark} {self.name}: version {self.version}, {metric} {self.value:.4f}{note}"
 
 
 def prepare(client: MlflowClient, name: str) -> None:
-    """Make a registered model if it is missing."""
+    """Create a registered model if it is missing."""
     try:
-        patiently(partial(client.create_registered_model, name))
+        with_retries(partial(client.create_registered_model, name))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 
 
 def add_version(client: MlflowClient, name: str, run_id: str, logged: Any, side: str) -> None:
-    """Register a logged model."""
+    """Register a logged model, once."""
 
-    def added() -> Any:
+    def find() -> Any:
         found = client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'")
         return found[0] if found else None
 
-    patiently(
+    with_retries(
         lambda: client.create_model_version(
             name,
             logged.artifact_location,
@@ -59,7 +59,7 @@ def add_version(client: MlflowClient, name: str, run_id: str, logged: Any, side:
             await_creation_for=0,
             model_id=logged.model_id,
         ),
-        added,
+        find,
     )
 
 
@@ -72,7 +72,7 @@ def runs_by_id(
     for start in range(0, len(wanted), _RUNS_AT_ONCE):
         some = wanted[start : start + _RUNS_AT_ONCE]
         names = ", ".join(f"'{run_id}'" for run_id in some)
-        page = patiently(
+        page = with_retries(
             partial(
                 client.search_runs,
                 list(experiment_ids),
@@ -86,8 +86,8 @@ def runs_by_id(
 
 def promote_champion(
     client: MlflowClient, name: str, metric: str, competing: dict[str, Any]
-) -> Title | None:
-    """Give the alias `champion` to the best version of these runs, if it beats who has it.
+) -> Champion | None:
+    """Give the alias `champion` to the best version of these runs, if it beats the present one.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def promote_champion(
 
     Returns
     -------
-    Title or None
+    Champion or None
         None if none of these runs has a version.
     """
     versions = {
@@ -114,7 +114,7 @@ def promote_champion(
         versions[present.run_id] = present
     side = {found.run_id: found.tags.get("side", "") for found in versions.values()}
     runs = {
-        run_id: competing.get(run_id) or patiently(partial(client.get_run, run_id))
+        run_id: competing.get(run_id) or with_retries(partial(client.get_run, run_id))
         for run_id in versions
     }
     values = {
@@ -134,21 +134,21 @@ def promote_champion(
         if not (holder and candidates):
             return None
         note = "measured on other matches than these runs"
-        return Title(name, str(present.version), values[holder], new=False, note=note)
+        return Champion(name, str(present.version), values[holder], new=False, note=note)
     # Among equals the oldest.
     best = min(
         comparable, key=lambda run_id: (sign * values[run_id], int(versions[run_id].version))
     )
     if holder and sign * values[best] >= sign * values[holder]:
-        return Title(name, str(present.version), values[holder], new=False)
+        return Champion(name, str(present.version), values[holder], new=False)
     version = versions[best].version
-    patiently(lambda: client.set_registered_model_alias(name, CHAMPION, version))
-    return Title(name, str(version), values[best], new=True)
+    with_retries(lambda: client.set_registered_model_alias(name, CHAMPION, version))
+    return Champion(name, str(version), values[best], new=True)
 
 
 def _present(client: MlflowClient, name: str) -> Any:
     try:
-        return patiently(lambda: client.get_model_version_by_alias(name, CHAMPION))
+        return with_retries(lambda: client.get_model_version_by_alias(name, CHAMPION))
     except MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
@@ -158,7 +158,7 @@ def _present(client: MlflowClient, name: str) -> Any:
 def _all_versions(client: MlflowClient, name: str) -> Iterable[Any]:
     token = None
     while True:
-        page = patiently(
+        page = with_retries(
             partial(client.search_model_versions, f"name = '{name}'", page_token=token)
         )
         yield from page

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient, MlflowException
 
 from football.errors import BadInputError, one_line, why
-from football.tracking import patiently, reason
+from football.naming import GROUND_TRUTH_PREFIX, IRREDUCIBLE_PREFIX
+from football.tracking import reason, with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +44,15 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px }
 th, td { padding: .2rem .4rem; border-bottom: 1px solid #ddd; text-align: right }
 th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left }
-tr.best td { background: #eef6ee } tr.law td { font-style: italic; background: #f5f5f5 }
+tr.best td { background: #eef6ee } tr.truth td { font-style: italic; background: #f5f5f5 }
 td:first-child { overflow-wrap: anywhere }
 img { max-width: 100%; height: auto } code { font-size: 12px }
 </style></head><body>
 <h1>{{ runs | length }} runs</h1>
-<p>Written {{ written }}. {% if laws %}The league is simulated, so the best possible error is known:
-<b>law</b> is what its own means reach on the same matches, chance included;
-<b>expected</b> is what they reach in the long run.{% endif %}
+<p>Written {{ written }}. {% if truths %}The league is simulated, so the best possible error is
+known:
+<b>ground truth</b> is the error of its own means on the same matches, chance included;
+<b>expected</b> is their error in the long run.{% endif %}
 {% if mixed %}These runs were measured on {{ mixed }} different sets of matches: compare only within
 one (the column <i>matches</i>).{% endif %}</p>
 {% for title, picture in charts %}<h2>{{ title }}</h2>
@@ -58,9 +60,10 @@ one (the column <i>matches</i>).{% endif %}</p>
 {% endfor %}
 <h2>All runs</h2>
 <table><thead><tr><th>run</th><th>experiment</th><th>matches</th>
-{% for _, name, _ in shown %}<th>{{ name }}</th>{% endfor %}<th>above the law</th></tr></thead>
+{% for _, name, _ in shown %}<th>{{ name }}</th>{% endfor %}<th>above the ground truth</th>
+</tr></thead>
 <tbody>
-{% for name, values in laws %}<tr class="law"><td>{{ name }}</td><td></td><td></td>
+{% for name, values in truths %}<tr class="truth"><td>{{ name }}</td><td></td><td></td>
 {% for metric, _, _ in shown %}<td>{{ number(values.get(metric)) }}</td>{% endfor %}<td></td></tr>
 {% endfor %}
 {% for run in runs %}<tr{% if loop.first %} class="best"{% endif %}><td>{{ run.name }}<br>
@@ -86,9 +89,15 @@ class Run:
 
     @property
     def above(self) -> str:
-        """How far its squared error lies above that of the law on the same matches."""
-        law = self.metrics.get("law_mse_promedio")
-        return f"{self.metrics['mse_promedio'] / law - 1:+.1%}" if law else ""
+        """How far its squared error is above that of the ground truth on the same matches."""
+        excess = self.excess
+        return "" if excess is None else f"{excess:+.1%}"
+
+    @property
+    def excess(self) -> float | None:
+        """The same as a number; None where no ground truth is known."""
+        least = self.metrics.get(f"{GROUND_TRUTH_PREFIX}mse_promedio")
+        return self.metrics["mse_promedio"] / least - 1 if least else None
 
 
 def collect(patterns: Sequence[str]) -> list[Run]:
@@ -103,7 +112,7 @@ def collect(patterns: Sequence[str]) -> list[Run]:
     try:
         names = {
             str(found.experiment_id): str(found.name)
-            for found in patiently(lambda: list(client.search_experiments()))
+            for found in with_retries(lambda: list(client.search_experiments()))
             if not patterns or any(fnmatch.fnmatchcase(found.name, one) for one in patterns)
         }
         found = _search(client, list(names)) if names else []
@@ -150,7 +159,7 @@ def _write(runs: list[Run], directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     charts = {
         "metrics": ("By metric, with the best possible error", by_metric(runs)),
-        "kinds": ("By kind: how far above the law", by_kind(runs)),
+        "kinds": ("By kind: how far above the ground truth", by_kind(runs)),
         "parameters": ("By parameter", by_parameter(runs)),
     }
     pictures = []
@@ -162,14 +171,18 @@ def _write(runs: list[Run], directory: Path) -> Path:
         (directory / f"{name}.png").write_bytes(file.getvalue())
         pictures.append((title, Markup(base64.b64encode(file.getvalue()).decode())))  # noqa: S704 -- letters and digits
     page = Environment(autoescape=True).from_string(_PAGE)
-    laws = {tuple(sorted(_law(run, kind).items())): kind for run in runs for kind in _LAWS}
+    truths = {
+        tuple(sorted(_ground_truth(run, prefix).items())): name
+        for run in runs
+        for prefix, name in _GROUND_TRUTHS.items()
+    }
     path = directory / "index.html"
     path.write_text(
         page.render(
             runs=runs,
             charts=pictures,
             shown=SHOWN,
-            laws=[(_LAWS[kind], dict(values)) for values, kind in laws.items() if values],
+            truths=[(name, dict(values)) for values, name in truths.items() if values],
             mixed=len({run.matches for run in runs})
             if len({run.matches for run in runs}) > 1
             else 0,
@@ -181,14 +194,14 @@ def _write(runs: list[Run], directory: Path) -> Path:
     return path
 
 
-_LAWS = {"law": "law", "irreducible": "expected"}
+_GROUND_TRUTHS = {GROUND_TRUTH_PREFIX: "ground truth", IRREDUCIBLE_PREFIX: "expected"}
 
 
-def _law(run: Run, kind: str) -> dict[str, float]:
+def _ground_truth(run: Run, prefix: str) -> dict[str, float]:
     return {
-        metric: run.metrics[f"{kind}_{metric}"]
+        metric: run.metrics[f"{prefix}{metric}"]
         for metric, _, _ in SHOWN
-        if f"{kind}_{metric}" in run.metrics
+        if f"{prefix}{metric}" in run.metrics
     }
 
 
@@ -196,7 +209,7 @@ def _search(client: MlflowClient, ids: list[str]) -> list[Any]:
     found: list[Any] = []
     token = None
     while True:
-        page = patiently(
+        page = with_retries(
             partial(
                 client.search_runs,
                 ids,
@@ -216,7 +229,7 @@ def _colours(runs: list[Run]) -> dict[str, str]:
 
 
 def by_metric(runs: list[Run]) -> Figure:
-    """Draw a dot for each run and metric, a line for the law, and one for what is expected."""
+    """Draw a dot for each run and metric, and lines for the ground truth and its expectation."""
     colours = _colours(runs)
     figure = Figure(figsize=(11, 1.3 * len(SHOWN) + 1), dpi=110, layout="constrained")
     for axes, (metric, name, more) in zip(figure.subplots(len(SHOWN), 1), SHOWN, strict=True):
@@ -227,8 +240,8 @@ def by_metric(runs: list[Run]) -> Figure:
             ]
             spread = [0.5 + 0.3 * ((number * 0.618) % 1 - 0.5) for number in range(len(mine))]
             axes.plot(mine, spread, "o", color=colour, alpha=0.7, markersize=6, label=kind)
-        for kind, style in (("law", "-"), ("irreducible", ":")):
-            name_of_best = f"{kind}_{metric}"
+        for prefix, style in ((GROUND_TRUTH_PREFIX, "-"), (IRREDUCIBLE_PREFIX, ":")):
+            name_of_best = f"{prefix}{metric}"
             for value in {run.metrics[name_of_best] for run in runs if name_of_best in run.metrics}:
                 axes.axvline(value, color="#222", linestyle=style, linewidth=1.2)
                 values.append(value)
@@ -241,12 +254,12 @@ def by_metric(runs: list[Run]) -> Figure:
         axes.spines[["top", "right", "left"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle("line: the law on the same matches; dotted: expected of it", fontsize=9)
+    figure.suptitle("line: ground truth on the same matches; dotted: expected of it", fontsize=9)
     return figure
 
 
 def _zoom(axes: Any, values: list[float]) -> int:
-    """Leave far outliers out of sight, that the others can be told apart; return how many."""
+    """Limit the axis so that the other values can be distinguished; return how many are outside."""
     values = sorted(values)
     low, high = (values[int(len(values) * share)] for share in (0.1, 0.85))
     reach = 3 * (high - low) or abs(high) * 0.1 or 1.0
@@ -257,11 +270,11 @@ def _zoom(axes: Any, values: list[float]) -> int:
 
 
 def by_kind(runs: list[Run]) -> Figure | None:
-    """Draw each kind's best run above the law, in percent; None where no law is known."""
+    """Draw each kind's best run above the ground truth, in percent; None if that is not known."""
     best: dict[str, float] = {}
     for run in runs:
-        if law := run.metrics.get("law_mse_promedio"):
-            above = 100 * (run.metrics["mse_promedio"] / law - 1)
+        if run.excess is not None:
+            above = 100 * run.excess
             best[run.kind] = min(above, best.get(run.kind, above))
     if not best:
         return None
@@ -273,7 +286,9 @@ def by_kind(runs: list[Run]) -> Figure | None:
     axes.bar_label(bars, fmt="%+.2f %%", padding=4, fontsize=9)
     axes.axvline(0, color="#222", linewidth=1.2)
     axes.margins(x=0.15)
-    axes.set_xlabel("mean squared error of the best run, % above the law on the same matches")
+    axes.set_xlabel(
+        "mean squared error of the best run, % above the ground truth on the same matches"
+    )
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -319,7 +334,7 @@ def by_parameter(runs: list[Run]) -> Figure | None:
 
 
 def _as_number(text: str) -> tuple[float, str]:
-    """Sort numbers as numbers, and what is none behind them."""
+    """Sort numbers by value, and other texts after them."""
     try:
         return float(text), text
     except ValueError:

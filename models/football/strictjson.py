@@ -79,7 +79,7 @@ def _check_tokens(text: str, name: str) -> None:
 
 
 def _wrong_text(string: str, names: set[str] | None) -> str | None:
-    """Tell what is wrong with a text, if anything; names are those before it, if it is one."""
+    """Return the mistake in a text, if any; `names` are those before it, if it is a name."""
     if found := invisible(string, "\t\n\r"):
         return f"{shown(string)} holds {found}. Remove it"
     if names is not None:
@@ -90,7 +90,7 @@ def _wrong_text(string: str, names: set[str] | None) -> str | None:
 
 
 def _wrong_number(text: str) -> str | None:
-    """Tell what is wrong with a number, if anything."""
+    """Return the mistake in a number, if any."""
     number = float(text)
     whole = text.lstrip("-").isdigit()
     if math.isinf(number) or (whole and abs(_whole(text)) >= _LARGEST_WHOLE):
@@ -119,7 +119,7 @@ _MESSAGES = {
 
 
 def _reason(error: json.JSONDecodeError) -> str:
-    """Say what is wrong in the syntax, and the cure where it can be told."""
+    """Return the mistake in the syntax, with the cure where it is known."""
     said = next((text for part, text in _MESSAGES.items() if error.msg.startswith(part)), None)
     if said:
         return said

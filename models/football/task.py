@@ -1,4 +1,4 @@
-"""What goes to a process that works, and what comes back."""
+"""The arguments and the result of one experiment in a worker process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Task:
     """An experiment to run.
 
-    `name` is the config's file, `attempt` tells this try from all others, and `tags` say by whom
-    and with what code.
+    `name` is the config's file, `attempt` identifies this attempt among all others, and `tags` hold
+    the user and the version of the code.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: a run, or none if it was not begun."""
+    """The result of a task: a run, or none if it was not started."""
 
     name: str
     status: str

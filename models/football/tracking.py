@@ -1,4 +1,9 @@
-"""Requests to the tracking server through MLflow's client, repeated while the server is away."""
+"""Requests to the tracking server through MLflow's client.
+
+1. `configure_mlflow_client` switches MLflow's own retries off, before MLflow is imported.
+2. `with_retries` sends a request, and repeats it while the server is unavailable.
+3. `reason` writes an error of MLflow's client in one line.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +31,7 @@ _STANDARD_PATIENCE = 300.0
 _PAUSE_SECONDS = 0.5
 _SILENT_SECONDS = 5
 _PATIENCE_WHEN_INTERRUPTED = 15
-# Answers that may be another one the next time.
+# Status codes after which the same request may succeed.
 _TRANSIENT = {
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS,
@@ -34,7 +39,7 @@ _TRANSIENT = {
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
 }
-# What the server's database, or its storage, says when it is away.
+# Messages of the server's database, or of its storage, when it is unavailable.
 _LOST_CONNECTION = re.compile("OperationalError|InterfaceError|connect|timed? ?out", re.IGNORECASE)
 _NO_ANSWER = "API request to http"
 _STATUS = re.compile(r"failed with error code (\d{3}) != \d+\. Response body: '(.*)'", re.DOTALL)
@@ -43,54 +48,54 @@ T = TypeVar("T")
 E = TypeVar("E", bound=BaseException)
 
 
-def patiently(ask: Callable[[], T], done: Callable[[], T | None] | None = None) -> T:
-    """Ask the server; while it is away, wait and ask again.
+def with_retries(request: Callable[[], T], find_result: Callable[[], T | None] | None = None) -> T:
+    """Send a request; while the server is unavailable, wait and send it again.
 
-    MLflow's client would repeat a request by itself, and make twice what the server had made
-    before it went away. `settle` keeps it from that.
+    MLflow's own retries would create a thing twice if the server had created it and its answer was
+    lost. `configure_mlflow_client` switches them off.
 
     Parameters
     ----------
-    ask
-        Asks the server, through MLflow's client.
-    done
-        Looks whether an earlier attempt was successful after all, and returns what it gave; needed
-        where asking twice makes two.
+    request
+        Sends the request, through MLflow's client, and returns its result.
+    find_result
+        Returns the result of an earlier attempt, or None if that attempt failed. It is called
+        before each retry; a request that creates something needs it.
 
     Raises
     ------
     mlflow.exceptions.MlflowException
-        If the server refuses, or is away for longer than FOOTBALL_PATIENCE_SECONDS.
+        If the server refuses, or is unavailable for longer than FOOTBALL_PATIENCE_SECONDS.
     requests.HTTPError
-        The same, where artifacts are transferred.
+        The same, for transfers of artifacts.
     """
-    from mlflow import MlflowException  # noqa: PLC0415 -- takes seconds; to check needs none of it
+    from mlflow import MlflowException  # noqa: PLC0415 -- takes seconds; checks do not need it
 
-    _keep_answers()
+    _return_error_responses()
     seconds = patience(os.environ)
     started = time.monotonic()
     deadline = started + seconds
-    again = hurried = told = False
+    is_retry = is_shortened = is_reported = False
     while True:
         try:
-            if again and done is not None and (found := done()) is not None:
+            if is_retry and find_result is not None and (found := find_result()) is not None:
                 return found
-            return ask()
+            return request()
         except (MlflowException, requests.HTTPError) as error:
             if not _is_transient(error) or time.monotonic() > deadline:
                 raise
-            if not told and time.monotonic() - started > _SILENT_SECONDS:
-                told = True
+            if not is_reported and time.monotonic() - started > _SILENT_SECONDS:
+                is_reported = True
                 print(f"waiting up to {seconds:.0f} s: {reason(error)}", file=sys.stderr)
-        if interruption.due() and not hurried:
-            hurried = True
+        if interruption.is_requested() and not is_shortened:
+            is_shortened = True
             deadline = min(deadline, time.monotonic() + _PATIENCE_WHEN_INTERRUPTED)
-        again = True
+        is_retry = True
         time.sleep(_PAUSE_SECONDS)
 
 
 def patience(environment: Mapping[str, str]) -> float:
-    """Return for how many seconds the server may be away.
+    """Return for how many seconds requests are repeated.
 
     Raises
     ------
@@ -110,21 +115,21 @@ def patience(environment: Mapping[str, str]) -> float:
     return seconds
 
 
-def settle() -> None:
-    """Set up MLflow's client in this process, before it is imported."""
-    # Clients need not tell MLflow's makers what they do, and programs here print the address.
+def configure_mlflow_client() -> None:
+    """Configure MLflow's client in this process, before MLflow is imported."""
+    # These programs send no telemetry, and print the address of a run themselves.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 
 
 def reason(error: BaseException) -> str:
-    """Return what an error of MLflow's client says, in a line and without SQL.
+    """Return the message of an error of MLflow's client, in one line and without SQL.
 
     Parameters
     ----------
     error
-        What `patiently` raised, or any other error.
+        The error that `with_retries` raised, or any other.
     """
     text = str(error)
     if text.startswith(_NO_ANSWER):
@@ -139,18 +144,18 @@ def reason(error: BaseException) -> str:
 
 
 def cause(error: BaseException, kind: type[E]) -> E | None:
-    """Return the error of a kind among an error and what led to it; None if there is none."""
+    """Return the first error of a kind in the chain of causes; None without one."""
     return next((found for found in _chain(error) if isinstance(found, kind)), None)
 
 
 def innermost(error: BaseException) -> str:
-    """Return what the error says that led to all others, in a line."""
+    """Return the message of the error that caused all others, in one line."""
     *_, last = _chain(error)
     return why(last)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it; requests and urllib3 keep that in arguments."""
+    """Yield an error and its causes; requests and urllib3 keep causes in arguments."""
     seen: set[int] = set()
     following: list[Any] = [error]
     while following:
@@ -164,34 +169,34 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_transient(error: Exception) -> bool:
-    """Return whether the same request may have another answer the next time."""
+    """Return whether the same request may succeed the next time."""
     if str(error).startswith(_NO_ANSWER):
         reached = cause(error, requests.ConnectionError) or cause(error, requests.Timeout)
         broken = cause(error, requests.exceptions.ChunkedEncodingError)
         untrusted = cause(error, ssl.SSLCertVerificationError)
         return bool(reached or broken) and not untrusted
-    status, caught = _answer(error)
+    status, caught = _status_code(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return not caught or bool(_LOST_CONNECTION.search(str(error)))
     return status in _TRANSIENT
 
 
-def _answer(error: Exception) -> tuple[int, bool]:
-    """Return the status of the answer, 0 without one, and whether MLflow itself gave it."""
+def _status_code(error: Exception) -> tuple[int, bool]:
+    """Return the status code, 0 without a response, and whether MLflow itself responded."""
     if isinstance(error, requests.HTTPError):
         if error.response is None:
             return 0, False
         return error.response.status_code, '"error_code"' in error.response.text
     if said := _STATUS.search(str(error)):
-        # Text instead of MLflow's JSON: a proxy, or an exception that nobody caught.
+        # Text instead of MLflow's JSON comes from a proxy, or from an unhandled exception.
         return int(said[1]), False
     get_status: Callable[[], int] = getattr(error, "get_http_status_code", lambda: 0)
     return (get_status() if hasattr(error, "json") else 0), True
 
 
 @cache
-def _keep_answers() -> None:
-    """Have MLflow's client return answers of 429 and 5xx instead of throwing their text away."""
+def _return_error_responses() -> None:
+    """Have MLflow's client return responses of 429 and 5xx with their text, instead of raising."""
     from mlflow.utils import request_utils  # noqa: PLC0415 -- takes seconds
 
     make: Callable[..., requests.Session] = request_utils._get_request_session  # noqa: SLF001 -- no setting of MLflow reaches it

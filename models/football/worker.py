@@ -1,4 +1,4 @@
-"""What is done in the processes that work: nothing heavy is imported before it is needed."""
+"""Functions that run in the worker processes. Heavy packages are imported where they are needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from football.config import Config
-    from football.registry import Title
+    from football.registry import Champion
     from football.task import Task
 
 _REQUESTS_AT_ONCE = 8
@@ -27,12 +27,12 @@ INTERRUPTED = "interrupted"
 
 @dataclass(frozen=True)
 class Stop:
-    """How a worker learns that it is to stop: a file of this directory, or an event of Dask's."""
+    """How a worker is asked to stop: by a file in this directory, or by an event of Dask's."""
 
     directory: str = ""
     event: str = ""
 
-    def wanted(self) -> bool:
+    def is_requested(self) -> bool:
         """Return whether to stop."""
         if self.event:
             from distributed import Event  # noqa: PLC0415 -- not everyone has a cluster
@@ -40,8 +40,8 @@ class Stop:
             return bool(Event(self.event).is_set())
         return bool(self.directory) and (Path(self.directory) / "stop").exists()
 
-    def introduce(self) -> None:
-        """Say which process is at work."""
+    def register_process(self) -> None:
+        """Write a file with the id of this process, which gets the signal."""
         if self.directory:
             (Path(self.directory) / f"{os.getpid()}.pid").touch()
 
@@ -55,14 +55,14 @@ class Plan:
 
 
 def check(configs: list[tuple[str, Config]], tracking_uri: str) -> list[str]:
-    """Return what is wrong with the estimators of these configs; warm up on the way."""
+    """Return the mistakes in the estimators of these configs, and import what the runs need."""
     if os.environ.get("MLFLOW_TRACKING_URI") != tracking_uri:
         complaint = (
             "a worker logs to another server than this program. Source the same mlflow.env before "
             "you start the workers"
         )
         return [complaint]
-    tracking.settle()
+    tracking.configure_mlflow_client()
     from football import estimators, experiment  # noqa: F401, PLC0415 -- takes seconds
 
     complaints = []
@@ -77,7 +77,7 @@ def check(configs: list[tuple[str, Config]], tracking_uri: str) -> list[str]:
 def plan(
     experiments: Iterable[str], tables: Iterable[str], models: Iterable[str], *, dry: bool
 ) -> Plan:
-    """Find or make the experiments and registered models; find what was done.
+    """Find or create the experiments and registered models; find the FINISHED runs.
 
     Parameters
     ----------
@@ -88,14 +88,14 @@ def plan(
     models
         Names of registered models.
     dry
-        Make nothing.
+        Create nothing.
 
     Raises
     ------
     BadInputError
         If the server refuses.
     """
-    tracking.settle()
+    tracking.configure_mlflow_client()
     from mlflow import MlflowClient, MlflowException  # noqa: PLC0415 -- see above
 
     from football import registry  # noqa: PLC0415 -- takes seconds
@@ -107,9 +107,9 @@ def plan(
             ids = dict(zip(names, pool.map(partial(_find_experiment, client), names), strict=True))
             if not dry:
                 missing = [name for name, number in ids.items() if not number]
-                made = pool.map(partial(_make_experiment, client), missing)
-                ids |= zip(missing, made, strict=True)
-                # What a thread raises comes to light only where its result is asked for.
+                created = pool.map(partial(_create_experiment, client), missing)
+                ids |= zip(missing, created, strict=True)
+                # A thread raises its error only where its result is read.
                 list(pool.map(partial(registry.prepare, client), models))
         found = Plan({name: number for name, number in ids.items() if number})
         for table in tables:
@@ -120,19 +120,19 @@ def plan(
 
 
 def work(task: Task, stop: Stop) -> tuple[str, Outcome]:
-    """Run an experiment, unless all is to stop; return its attempt with what became of it."""
+    """Run an experiment, unless a stop is requested; return its attempt with the outcome."""
     return task.attempt, _work(task, stop)
 
 
 def _work(task: Task, stop: Stop) -> Outcome:
-    tracking.settle()
+    tracking.configure_mlflow_client()
     from mlflow import MlflowException  # noqa: PLC0415 -- see above
 
     from football.experiment import run  # noqa: PLC0415 -- takes seconds
 
-    stop.introduce()
+    stop.register_process()
     try:
-        with interruption.listening(stop.wanted):
+        with interruption.listening(stop.is_requested):
             interruption.check()
             return run(task)
     except KeyboardInterrupt:
@@ -143,8 +143,8 @@ def _work(task: Task, stop: Stop) -> Outcome:
 
 def promote_champion(
     models: dict[str, list[str]], experiments: list[str], metric: str
-) -> list[Title]:
-    """Look for the champions of registered models.
+) -> list[Champion]:
+    """Promote the best runs to champions of their registered models.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def promote_champion(
     TrainingError
         If the server refuses.
     """
-    tracking.settle()
+    tracking.configure_mlflow_client()
     from mlflow import MlflowClient, MlflowException  # noqa: PLC0415 -- see above
 
     from football import registry  # noqa: PLC0415 -- takes seconds
@@ -170,12 +170,12 @@ def promote_champion(
     try:
         runs = registry.runs_by_id(client, experiments, ids)
 
-        def title(name: str) -> Title | None:
+        def promote(name: str) -> Champion | None:
             competing = {run_id: runs[run_id] for run_id in models[name] if run_id in runs}
             return registry.promote_champion(client, name, metric, competing)
 
         with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as pool:
-            return [found for found in pool.map(title, models) if found]
+            return [found for found in pool.map(promote, models) if found]
     except MlflowException as error:
         raise TrainingError(
             f"the runs are logged, but the champions are not updated: {tracking.reason(error)}"
@@ -185,18 +185,18 @@ def promote_champion(
 def end_orphaned_runs(
     session: str, experiment_ids: list[str], status: str, reason: str
 ) -> dict[str, str]:
-    """End the runs of a session whose process is gone; return their ids by attempt."""
-    tracking.settle()
+    """End the runs of a session whose worker process died; return their ids by attempt."""
+    tracking.configure_mlflow_client()
     from mlflow import MlflowClient, MlflowException  # noqa: PLC0415 -- see above
 
-    from football.experiment import end  # noqa: PLC0415 -- takes seconds
+    from football.experiment import end_run  # noqa: PLC0415 -- takes seconds
 
     client = MlflowClient()
     wanted = f"tags.attempt LIKE '{session}-%' AND attributes.status = 'RUNNING'"
     try:
-        lost = tracking.patiently(lambda: client.search_runs(experiment_ids, wanted))
+        lost = tracking.with_retries(lambda: client.search_runs(experiment_ids, wanted))
         for run in lost:
-            end(client, run.info.run_id, status, reason)
+            end_run(client, run.info.run_id, status, reason)
     except MlflowException as error:
         raise TrainingError(
             f"a worker ended, and its runs may stay RUNNING: {tracking.reason(error)}"
@@ -205,7 +205,7 @@ def end_orphaned_runs(
 
 
 def _find_experiment(client: Any, name: str) -> str | None:
-    found = tracking.patiently(lambda: client.get_experiment_by_name(name))
+    found = tracking.with_retries(lambda: client.get_experiment_by_name(name))
     if found is None:
         return None
     if found.lifecycle_stage != "active":
@@ -216,30 +216,30 @@ def _find_experiment(client: Any, name: str) -> str | None:
     return str(found.experiment_id)
 
 
-def _make_experiment(client: Any, name: str) -> str:
-    def made() -> str | None:
+def _create_experiment(client: Any, name: str) -> str:
+    def find() -> str | None:
         found = client.get_experiment_by_name(name)
         return str(found.experiment_id) if found else None
 
     from mlflow import MlflowException  # noqa: PLC0415 -- takes seconds
 
     try:
-        return str(tracking.patiently(lambda: client.create_experiment(name), made))
+        return str(tracking.with_retries(lambda: client.create_experiment(name), find))
     except MlflowException as error:
-        # Someone else was faster.
-        if error.error_code == "RESOURCE_ALREADY_EXISTS" and (number := made()):
+        # Another process created it at the same time.
+        if error.error_code == "RESOURCE_ALREADY_EXISTS" and (number := find()):
             return number
         raise
 
 
 def _find_finished(client: Any, found: Plan, table: str) -> None:
-    """Add the runs that finished with this table, the latest of each config."""
+    """Add the FINISHED runs with this table, the latest of each config."""
     token = None
     ids = list(found.experiment_ids.values())
     wanted = f"attributes.status = 'FINISHED' AND tags.data_sha256 = '{table}'"
     order = ["attributes.start_time ASC"]
     while ids:
-        page = tracking.patiently(
+        page = tracking.with_retries(
             partial(client.search_runs, ids, wanted, order_by=order, page_token=token)
         )
         for run in page:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT / "models"))
 
 @pytest.fixture
 def content() -> dict[str, Any]:
-    """What stands in a config that is quick to train."""
+    """The content of a config that is quick to train."""
     return {
         "model_type": "random_forest",
         "run_name": "a small forest",

@@ -20,11 +20,11 @@ OURS = sorted((Path(__file__).resolve().parents[3] / "models/configs").glob("*.j
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_our_configs_are_valid(path: Path) -> None:
+def test_committed_configs_are_valid(path: Path) -> None:
     assert configs.load(path).model_type in KINDS
 
 
-def test_there_is_a_config_of_each_kind_of_the_grid() -> None:
+def test_grid_kind_has_a_committed_config() -> None:
     assert {configs.load(path).model_type for path in OURS} == {
         *("gradient_boosting", "linear_regression", "poisson", "random_forest")
     }
@@ -72,7 +72,7 @@ def test_parameters_and_tags_may_be_left_out(
         (["run_nme"], "a", "did you mean run_name?"),
     ],
 )
-def test_wrong_field_is_named_with_its_file(
+def test_field_invalid_is_refused_with_its_file(
     content: dict[str, Any],
     write: Callable[[object], Path],
     place: list[Any],
@@ -110,21 +110,21 @@ def test_missing_field_is_named_with_what_it_must_be(
 
 
 @pytest.mark.parametrize("content", [[], 1, "text", None])
-def test_config_that_is_no_object_is_refused(
+def test_config_that_is_not_an_object_is_refused(
     write: Callable[[object], Path], content: object
 ) -> None:
     with pytest.raises(BadInputError, match="one JSON object"):
         configs.load(write(content))
 
 
-def test_place_of_a_typing_error_is_told(tmp_path: Path) -> None:
+def test_config_with_a_syntax_error_is_refused_with_its_position(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{\n "model_type": }')
 
     with pytest.raises(BadInputError, match=r"line 2, column 16"):
         configs.load(tmp_path / "config.json")
 
 
-def test_missing_config_is_told(tmp_path: Path) -> None:
+def test_config_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="cannot be read: No such file"):
         configs.load(tmp_path / "none.json")
 

@@ -199,7 +199,7 @@ def accept(uri: str, certificate: object = "", **others: str) -> None:
 LOGIN = {"MLFLOW_TRACKING_USERNAME": "ana", "MLFLOW_TRACKING_PASSWORD": "a-secret-word"}
 
 
-def test_server_that_lets_in_is_accepted(authority: Authority) -> None:
+def test_server_that_accepts_the_login_passes_the_check(authority: Authority) -> None:
     answer = Answer(body=json.dumps({"experiments": [], "next_page_token": "x"}))
     with serving(answer, authority.context()) as port:
         for ending in ("", "/", "/prefix", "/prefix/"):
@@ -231,7 +231,7 @@ def test_server_that_lets_in_is_accepted(authority: Authority) -> None:
         ("http://ana:a-secret-word@127.0.0.1:5000//", "two slashes"),
     ],
 )
-def test_address_that_is_not_one_is_refused(uri: str, expected: str) -> None:
+def test_address_invalid_is_refused(uri: str, expected: str) -> None:
     said = complaint(uri, **LOGIN)
 
     assert re.match(rf"MLFLOW_TRACKING_URI: .*{expected}.*mlflow\.env", said)
@@ -440,7 +440,7 @@ def test_proxy_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "add 127.20.0.1 to NO_PROXY" in complaint("https://127.20.0.1:5000")
 
 
-def test_bundle_of_requests_that_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ca_bundle_missing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nonexistent.pem")
     with serving(Answer()) as port:
         assert "/nonexistent.pem" in complaint(f"https://127.0.0.1:{port}")

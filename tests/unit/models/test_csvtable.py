@@ -91,7 +91,7 @@ def assert_equal_or_refused(path: Path, found: Table | str, rows: list[Any]) -> 
 @example(
     [(1, 2, 3, 4, 'a "b", c\n; d\re')] * 3, ";", csv.QUOTE_ALL, "\r", "utf-16", [4, 1, 2, 3, 0]
 )
-def test_written_by_csv_is_read_as_written_or_refused(  # noqa: PLR0913, PLR0917 -- what a dialect consists of
+def test_table_written_by_csv_is_read_as_written_or_refused(  # noqa: PLR0913, PLR0917 -- what a dialect consists of
     path: Path,
     rows: list[Any],
     separator: str,
@@ -129,7 +129,7 @@ def test_written_by_csv_is_read_as_written_or_refused(  # noqa: PLR0913, PLR0917
         }
     ),
 )
-def test_written_by_pandas_is_read_as_written_or_refused(
+def test_table_written_by_pandas_is_read_as_written_or_refused(
     path: Path, rows: list[Any], options: dict[str, Any]
 ) -> None:
     frame = pd.DataFrame(rows, columns=COLUMNS)
@@ -165,7 +165,9 @@ def test_damaged_row_is_refused_or_read_as_it_was(
 @given(
     st.binary(max_size=200), st.sampled_from([b"", HEADER.encode(), b"\xff\xfe", b"\xef\xbb\xbf"])
 )
-def test_any_bytes_are_read_or_refused_in_a_line(path: Path, text: bytes, before: bytes) -> None:
+def test_table_of_any_bytes_is_read_or_refused_in_a_line(
+    path: Path, text: bytes, before: bytes
+) -> None:
     found = attempt(path, before + text)
 
     assert not isinstance(found, str) or (str(path) in found and len(found.splitlines()) == 1)
@@ -268,7 +270,7 @@ def test_goals_that_nobody_scores_are_refused(path: Path, value: str) -> None:
         HEADER.replace("nota", '"rating_local "'),
     ],
 )
-def test_column_that_is_there_twice_is_refused(path: Path, header: str) -> None:
+def test_column_duplicate_is_refused(path: Path, header: str) -> None:
     assert "line 1: duplicate column" in refuse(path, header + ROW * 3)
 
 

@@ -39,7 +39,7 @@ def load(
     return load
 
 
-def test_working_directory_comes_before_the_configs_and_that_before_the_project(
+def test_locate_prefers_the_working_directory_then_the_config_then_the_project(
     places: dict[str, Path],
 ) -> None:
     config = places["configs"] / "config.json"
@@ -57,7 +57,7 @@ def test_missing_table_names_the_places(places: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "dangling link"])
-def test_what_is_no_file_is_not_passed_over(places: dict[str, Path], kind: str) -> None:
+def test_locate_path_that_is_not_a_file_is_refused(places: dict[str, Path], kind: str) -> None:
     (places["project"] / "partidos.csv").touch()
     path = places["working"] / "partidos.csv"
     if kind == "directory":
@@ -72,14 +72,12 @@ def test_what_is_no_file_is_not_passed_over(places: dict[str, Path], kind: str) 
 
 
 @pytest.mark.parametrize("file_path", ["/etc/hostname", "../working/partidos.csv"])
-def test_path_that_leads_elsewhere_needs_the_option(
-    places: dict[str, Path], file_path: str
-) -> None:
+def test_path_outside_requires_data_dir(places: dict[str, Path], file_path: str) -> None:
     with pytest.raises(BadInputError, match="--data-dir"):
         data.locate(file_path, places["configs"] / "c.json", places["project"], None)
 
 
-def test_option_names_the_only_place(places: dict[str, Path]) -> None:
+def test_data_dir_is_the_only_place_searched(places: dict[str, Path]) -> None:
     (places["working"] / "partidos.csv").touch()
     config, project = places["configs"] / "c.json", places["project"]
     mine = project / "partidos.csv"
@@ -93,12 +91,12 @@ def test_option_names_the_only_place(places: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("file_path", ["/etc/hostname", "../../etc/hostname"])
-def test_option_does_not_open_what_lies_outside(places: dict[str, Path], file_path: str) -> None:
+def test_data_dir_refuses_paths_outside(places: dict[str, Path], file_path: str) -> None:
     with pytest.raises(BadInputError, match="outside"):
         data.locate(file_path, places["configs"] / "c.json", places["project"], places["working"])
 
 
-def test_option_must_name_a_directory(places: dict[str, Path]) -> None:
+def test_data_dir_that_is_not_a_directory_is_refused(places: dict[str, Path]) -> None:
     with pytest.raises(BadInputError, match="is not a directory"):
         data.locate(
             "a.csv", places["configs"] / "c.json", places["project"], places["working"] / "b"
@@ -140,7 +138,7 @@ def test_columns_are_read_by_name(load: Callable[[str], data.Table]) -> None:
         (HEADER.encode() + b"1,1,\xf1,2\n", "line 2: not valid UTF-8"),
     ],
 )
-def test_broken_table_says_where(
+def test_table_broken_is_refused_with_its_line(
     load: Callable[[str | bytes], data.Table], text: str | bytes, complaint: str
 ) -> None:
     with pytest.raises(BadInputError, match=complaint):

@@ -1,4 +1,4 @@
-"""Every kind on the allow-list learns, and mistakes in its parameters are told."""
+"""Every kind on the allow-list learns, and mistakes in its parameters are reported."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_scaler_may_be_chosen(make: Callable[[str, dict[str, Any]], Any], scaler
         ("linear_regression", {"scalr": "none"}, "did you mean scaler?"),
     ],
 )
-def test_wrong_parameter_is_told_with_its_file(
+def test_parameter_invalid_is_refused_with_its_file(
     make: Callable[[str, dict[str, Any]], Any],
     kind: str,
     parameters: dict[str, Any],

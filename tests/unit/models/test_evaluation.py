@@ -23,7 +23,7 @@ goals = st.integers(0, 12)
 predictions = st.floats(-5, 50)
 
 
-def test_values_of_a_table_worked_by_hand() -> None:
+def test_evaluate_gives_the_values_computed_by_hand() -> None:
     actual = np.array([[0, 1], [1, 1], [2, 0], [0, 3]])
     predicted = np.array([[0.4, 1.0], [0.6, 1.2], [1.2, 0.9], [-0.3, 1.4]])
 
@@ -51,7 +51,7 @@ def test_values_of_a_table_worked_by_hand() -> None:
     assert {name: metrics[name] for name in expected.expected} == expected
 
 
-def test_perfect_prediction_is_perfect() -> None:
+def test_evaluate_perfect_prediction_has_no_error() -> None:
     actual = np.array([[0, 1], [3, 2]])
 
     metrics = evaluate(actual, actual.astype(float))
@@ -63,7 +63,7 @@ def test_perfect_prediction_is_perfect() -> None:
             assert value == 1
 
 
-def test_deviance_is_that_of_scikit_learn() -> None:
+def test_errors_deviance_equals_that_of_scikit_learn() -> None:
     actual = np.array([[0, 1], [3, 2], [1, 1]])
     predicted = np.array([[0.5, 1.5], [2.5, 0.7], [1.1, 1.2]])
 
@@ -94,17 +94,17 @@ def test_log_loss_is_that_of_what_happened() -> None:
     assert metrics["log_loss"] == pytest.approx(-np.mean(np.log([win, draw, loss])))
 
 
-def test_law_comes_close_to_what_is_expected_of_it_and_nothing_else_does_better() -> None:
+def test_ground_truth_reaches_its_expected_error_and_nothing_else_does_better() -> None:
     matches = list(league.play(seasons=60))
-    means = np.array([league.LAW.means(m.rating_local, m.rating_visitante) for m in matches])
+    means = np.array([league.GROUND_TRUTH.means(m.rating_local, m.rating_visitante) for m in matches])
     actual = np.array([(m.goles_local, m.goles_visitante) for m in matches])
 
-    expected, law = irreducible(means), errors(actual, means)
+    expected, reached = irreducible(means), errors(actual, means)
 
     for name, value in expected.items():
-        assert law[name] == pytest.approx(value, rel=0.03)
+        assert reached[name] == pytest.approx(value, rel=0.03)
         for worse in (means * 1.1, means * 0.9, np.broadcast_to(means.mean(axis=0), means.shape)):
-            assert errors(actual, worse)[name] > law[name]
+            assert errors(actual, worse)[name] > reached[name]
 
 
 @given(st.lists(st.tuples(goals, goals, predictions, predictions), min_size=1, max_size=30))

@@ -1,4 +1,4 @@
-"""A few lines of YAML become configs; mistakes in them are told."""
+"""A few lines of YAML become configs; mistakes in them are reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_committed_configs_are_those_of_the_grid(tmp_path: Path) -> None:
     }
 
 
-def test_entry_stands_for_all_combinations_of_its_lists(tmp_path: Path) -> None:
+def test_grid_entry_gives_all_combinations_of_its_lists(tmp_path: Path) -> None:
     path = tmp_path / "grid.yml"
     path.write_text(
         COMMON + "models: {Ridge: [{alpha: [1, 2], solver: [svd, lsqr], tol: 0.1}, {alpha: 3}]}\n"
@@ -86,7 +86,7 @@ def test_entry_stands_for_all_combinations_of_its_lists(tmp_path: Path) -> None:
         (COMMON.replace("0.2", "2") + "models: {ridge: [{}]}", "training.test_size is 2"),
     ],
 )
-def test_broken_grid_is_told(tmp_path: Path, text: str, complaint: str) -> None:
+def test_grid_broken_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "grid.yml"
     path.write_text(text)
 
@@ -97,7 +97,7 @@ def test_broken_grid_is_told(tmp_path: Path, text: str, complaint: str) -> None:
     assert all(line.startswith(str(path)) for line in str(caught.value).splitlines())
 
 
-def test_numbers_are_read_as_json_reads_them(tmp_path: Path) -> None:
+def test_grid_numbers_are_read_as_json_reads_them(tmp_path: Path) -> None:
     path = tmp_path / "grid.yml"
     text = COMMON + "models: {ridge: [{alpha: [1e-3, 2E+2, -1.5, 7, 0, 0.0]}]}\r\n"
     path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
@@ -107,7 +107,7 @@ def test_numbers_are_read_as_json_reads_them(tmp_path: Path) -> None:
     assert found == [1e-3, 200.0, -1.5, 7, 0, 0.0]
 
 
-def test_names_of_parameters_lead_to_no_other_directory(tmp_path: Path) -> None:
+def test_grid_parameter_names_cannot_leave_the_directory(tmp_path: Path) -> None:
     path = tmp_path / "grid.yml"
     path.write_text(COMMON + "models: {ridge: [{../../alpha: [1, 2]}]}\n")
 
@@ -117,7 +117,7 @@ def test_names_of_parameters_lead_to_no_other_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["file", "file/below", "a" * 300])
-def test_output_that_cannot_be_written_is_told(
+def test_output_that_cannot_be_written_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str
 ) -> None:
     (tmp_path / "file").touch()
@@ -127,6 +127,6 @@ def test_output_that_cannot_be_written_is_told(
     assert re.fullmatch(r"error: --output: .*\. .*\n", capsys.readouterr().err)
 
 
-def test_missing_grid_is_told(tmp_path: Path) -> None:
+def test_grid_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="cannot be read"):
         grid.load(tmp_path / "none.yml")

@@ -36,5 +36,5 @@ def test_calibration_holds_means_of_tenths() -> None:
     assert list(goals) == [2 * mean for mean in means]
 
 
-def test_few_matches_are_drawn_as_well() -> None:
+def test_plots_of_few_matches_are_drawn() -> None:
     assert plots.draw(np.array([[1, 0]]), np.array([[1.2, 0.3]]))

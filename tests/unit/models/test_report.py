@@ -35,10 +35,10 @@ def test_page_and_charts_hold_the_runs_and_need_no_server(
     }
     assert page.count("data:image/png;base64,iVBOR") == 3
     assert not re.search(r"(src|href)=\"(?!data:)", page)
-    assert "law" in page
+    assert "ground truth" in page
 
 
-def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     run = reporting.Run("1", "a", "b", "poisson", "", {"mse_promedio": 1.0}, {})
     for output in ("file", "file/below", "a" * 300):
@@ -47,6 +47,6 @@ def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tracking")
-def test_nothing_to_compare_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main(["none of these", "--output", str(tmp_path / "report")]) == report.BAD_INPUT
     assert "run_experiments.py" in capsys.readouterr().err

@@ -111,7 +111,7 @@ def champion(server: TrackingServer, name: str) -> Any:
     return mlflow.MlflowClient(server.url).get_model_version_by_alias(name, "champion")
 
 
-def test_all_are_logged_once_with_champions_and_a_failed_one_stops_no_other(
+def test_run_experiments_with_a_failing_config_logs_the_others_once(
     tracking: TrackingServer, small_grid: Path
 ) -> None:
     # No forest can be grown by Poisson's criterion where nobody scores.
@@ -163,7 +163,7 @@ def test_all_are_logged_once_with_champions_and_a_failed_one_stops_no_other(
 
 
 @pytest.mark.parametrize("change_of", [{"model_type": "svm"}, {"parameters": {"n_trees": 3}}])
-def test_one_broken_config_keeps_all_from_being_logged(
+def test_run_experiments_with_a_broken_config_logs_nothing(
     tracking: TrackingServer, small_grid: Path, change_of: dict[str, Any]
 ) -> None:
     change(small_grid / "3.json", **change_of)
@@ -176,7 +176,7 @@ def test_one_broken_config_keeps_all_from_being_logged(
     assert runs(tracking, small_grid) == []
 
 
-def test_dry_run_makes_nothing(tracking: TrackingServer, small_grid: Path) -> None:
+def test_dry_run_creates_nothing(tracking: TrackingServer, small_grid: Path) -> None:
     before = len(mlflow.MlflowClient().search_experiments())
 
     code, output, _ = done(call(tracking, small_grid, "--dry-run", "--pattern", "[0-2]"))
@@ -190,7 +190,7 @@ def test_dry_run_makes_nothing(tracking: TrackingServer, small_grid: Path) -> No
     "group",
     [pytest.param(True, id="ctrl-c"), pytest.param(False, id="kill", marks=pytest.mark.slow)],
 )
-def test_interrupted_leaves_no_running_run_and_the_next_call_does_the_rest(
+def test_run_experiments_interrupted_leaves_no_running_run_and_resumes(
     tracking: TrackingServer, small_grid: Path, *, group: bool
 ) -> None:
     # Long enough to be met at work; what is long begins first.
@@ -213,9 +213,7 @@ def test_interrupted_leaves_no_running_run_and_the_next_call_does_the_rest(
 
 
 @pytest.mark.slow
-def test_process_that_dies_fails_its_run_and_no_other(
-    tracking: TrackingServer, small_grid: Path
-) -> None:
+def test_worker_that_dies_fails_only_its_run(tracking: TrackingServer, small_grid: Path) -> None:
     change(small_grid / "0.json", parameters={"n_estimators": 50_000})
     process = call(tracking, small_grid, "--jobs", 2)
     # The others are done by the other process.
@@ -231,7 +229,7 @@ def test_process_that_dies_fails_its_run_and_no_other(
 
 
 @pytest.mark.slow
-def test_server_that_is_killed_and_restarted_loses_nothing(
+def test_server_killed_and_restarted_loses_nothing(
     tracking: TrackingServer, small_grid: Path
 ) -> None:
     process = call(tracking, small_grid)
@@ -399,7 +397,7 @@ def test_whole_grid_survives_a_killed_server_in_little_memory(
         (["--all", "--metric", "goals"], "--metric"),
     ],
 )
-def test_arguments_that_do_not_fit_are_told(
+def test_arguments_that_contradict_are_refused(
     capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     with pytest.raises(SystemExit):
@@ -420,7 +418,7 @@ def test_arguments_that_do_not_fit_are_told(
         (["--all", "--data-dir", "none"], "--data-dir"),
     ],
 )
-def test_configs_that_are_not_there_are_told(
+def test_configs_missing_are_refused(
     capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     assert run_experiments.main(arguments) == BAD_INPUT
@@ -436,7 +434,7 @@ def test_configs_that_are_not_there_are_told(
         pytest.param("tcp://127.0.0.1:1", marks=pytest.mark.slow),
     ],
 )
-def test_cluster_that_cannot_be_used_is_told(
+def test_cluster_unusable_is_refused(
     capsys: pytest.CaptureFixture[str], small_grid: Path, scheduler: str
 ) -> None:
     code = run_experiments.main([str(small_grid), "--backend", "dask", "--scheduler", scheduler])

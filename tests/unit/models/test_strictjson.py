@@ -115,7 +115,7 @@ anything = st.recursive(
     value=anything,
     escaped=st.booleans(),
 )
-def test_any_value_is_read_as_written_or_refused(
+def test_config_with_any_value_is_read_as_written_or_refused(
     content: dict[str, Any], path: Path, field: str, value: Any, *, escaped: bool
 ) -> None:
     text = json.dumps(content | {field: value}, ensure_ascii=escaped)
@@ -135,7 +135,7 @@ def test_any_value_is_read_as_written_or_refused(
 
 @many
 @given(st.binary(max_size=100))
-def test_any_bytes_are_refused_in_a_line(path: Path, text: bytes) -> None:
+def test_config_of_any_bytes_is_refused_in_a_line(path: Path, text: bytes) -> None:
     said = refuse(path, b'{"tags": ' + text)
 
     assert said.startswith(str(path))
@@ -175,7 +175,7 @@ def test_any_bytes_are_refused_in_a_line(path: Path, text: bytes) -> None:
     ],
     ids=lambda changes: json.dumps(changes)[:60],
 )
-def test_what_mlflow_does_not_take_is_refused_in_a_line_before_anything_is_asked(
+def test_config_with_a_value_invalid_for_mlflow_is_refused_before_any_request(
     content: dict[str, Any],
     path: Path,
     capfd: pytest.CaptureFixture[str],

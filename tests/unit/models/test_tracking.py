@@ -1,4 +1,4 @@
-"""Requests are repeated while the server is away, and not when it has answered for good."""
+"""Requests are retried while the server is unavailable, and not after a final answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CREATED = (200, json.dumps({"experiment_id": "7"}))
 
 @contextmanager
 def answering(*answers: tuple[int, str]) -> Iterator[tuple[str, list[str]]]:
-    """Serve these answers in turn, the last for ever; yield the address and what was asked."""
+    """Serve these answers in turn, the last one repeatedly; yield the address and the paths."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -89,13 +89,13 @@ def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
         (200, "<html>", "not in a valid JSON format"),
     ],
 )
-def test_answer_that_stays_the_same_is_raised_at_once_in_a_line(
+def test_with_retries_final_answer_is_raised_at_once_in_a_line(
     status: int, body: str, said: str
 ) -> None:
     with answering((status, body)) as (url, asked):
         started = time.monotonic()
         with pytest.raises(MlflowException) as caught:
-            tracking.patiently(lambda: MlflowClient(url).create_experiment("a"))
+            tracking.with_retries(lambda: MlflowClient(url).create_experiment("a"))
 
     reason = tracking.reason(caught.value)
     assert time.monotonic() - started < 5
@@ -117,20 +117,20 @@ def test_answer_that_stays_the_same_is_raised_at_once_in_a_line(
         (504, ""),
     ],
 )
-def test_answer_that_may_change_is_waited_for(status: int, body: str) -> None:
+def test_with_retries_transient_answer_is_retried(status: int, body: str) -> None:
     with answering((status, body), (status, body), CREATED) as (url, asked):
-        assert tracking.patiently(lambda: MlflowClient(url).create_experiment("a")) == "7"
+        assert tracking.with_retries(lambda: MlflowClient(url).create_experiment("a")) == "7"
 
     assert len(asked) == 3
 
 
-def test_server_that_does_not_come_back_is_told_and_given_up(
+def test_with_retries_unreachable_server_is_reported_and_given_up(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(tracking.PATIENCE, "2")
     monkeypatch.setattr(tracking, "_SILENT_SECONDS", 1)
     with pytest.raises(MlflowException) as caught:
-        tracking.patiently(lambda: MlflowClient("http://127.0.0.1:1").create_experiment("a"))
+        tracking.with_retries(lambda: MlflowClient("http://127.0.0.1:1").create_experiment("a"))
 
     reason = "no answer from the tracking server (Connection refused)"
     assert tracking.reason(caught.value) == reason
@@ -141,7 +141,7 @@ def test_server_that_does_not_come_back_is_told_and_given_up(
     ("status", "body", "asks"),
     [(403, error("PERMISSION_DENIED", "no"), 1), (413, "", 1), (503, "", 2), (500, "oops", 2)],
 )
-def test_upload_is_repeated_only_if_it_may_succeed(
+def test_upload_is_retried_only_after_a_transient_answer(
     tmp_path: Path, status: int, body: str, asks: int
 ) -> None:
     file = tmp_path / "file"
@@ -153,22 +153,22 @@ def test_upload_is_repeated_only_if_it_may_succeed(
             get_artifact_repository(uri).log_artifact(str(file))
 
         if asks > 1:
-            tracking.patiently(upload)
+            tracking.with_retries(upload)
         else:
             with pytest.raises((requests.HTTPError, MlflowException)) as caught:
-                tracking.patiently(upload)
+                tracking.with_retries(upload)
             assert len(tracking.reason(caught.value).splitlines()) == 1
 
     assert len([path for path in asked if "artifacts" in path]) == asks
 
 
 @pytest.mark.parametrize("seconds", ["abc", "nan", "inf", "-1", "1e400"])
-def test_patience_that_is_no_number_of_seconds_is_refused(seconds: str) -> None:
+def test_patience_invalid_is_refused(seconds: str) -> None:
     with pytest.raises(BadInputError, match=r"FOOTBALL_PATIENCE_SECONDS: .* is not a valid number"):
         tracking.patience({tracking.PATIENCE: seconds})
 
 
-def test_what_the_database_refuses_is_raised_at_once_without_sql(tracking_url: str) -> None:
+def test_with_retries_database_error_is_raised_at_once_without_sql(tracking_url: str) -> None:
     client = MlflowClient(tracking_url)
     experiment_id = client.create_experiment(f"refused {uuid.uuid4()}")
     cases: list[tuple[dict[str, Any], str]] = [
@@ -179,7 +179,7 @@ def test_what_the_database_refuses_is_raised_at_once_without_sql(tracking_url: s
     for options, said in cases:
         started = time.monotonic()
         with pytest.raises(MlflowException) as caught:
-            tracking.patiently(partial(client.create_run, experiment_id, **options))
+            tracking.with_retries(partial(client.create_run, experiment_id, **options))
         reason = tracking.reason(caught.value)
         assert time.monotonic() - started < 5
         assert said in reason

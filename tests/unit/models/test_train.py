@@ -47,7 +47,7 @@ def printed_run(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
-def test_our_config_ends_in_a_finished_run(
+def test_train_with_a_committed_config_gives_a_finished_run(
     tracking: TrackingServer, capsys: pytest.CaptureFixture[str], path: Path
 ) -> None:
     assert train.main([str(path)]) == 0
@@ -113,7 +113,7 @@ def test_models_are_read_back_with_their_signature(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.usefixtures("tracking")
-def test_twice_the_same_config_gives_the_same_to_the_last_digit(
+def test_train_twice_gives_the_same_metrics_to_the_last_digit(
     capsys: pytest.CaptureFixture[str],
     configure: Callable[[dict[str, Any]], Path],
 ) -> None:
@@ -128,7 +128,7 @@ def test_twice_the_same_config_gives_the_same_to_the_last_digit(
 
 
 @pytest.mark.usefixtures("tracking")
-def test_table_of_ones_own_beside_the_config_is_taken(
+def test_table_beside_the_config_is_used(
     capsys: pytest.CaptureFixture[str],
     configure: Callable[[dict[str, Any]], Path],
 ) -> None:
@@ -260,7 +260,9 @@ def start(config: Path, directory: Path, **environment: str) -> subprocess.Compl
         ("http://no-such-host.invalid", "cannot be resolved"),
     ],
 )
-def test_missing_server_is_one_line_with_the_cure(tmp_path: Path, uri: str, complaint: str) -> None:
+def test_server_missing_is_reported_in_a_line_with_the_cure(
+    tmp_path: Path, uri: str, complaint: str
+) -> None:
     done = start(OURS[0], tmp_path, MLFLOW_TRACKING_URI=uri)
 
     assert done.returncode == train.BAD_INPUT
@@ -277,7 +279,7 @@ def test_server_that_does_not_speak_tls_is_not_trusted(
     assert re.fullmatch(r"error: .*certificate.*ca\.pem.*\n", done.stderr)
 
 
-def test_certificate_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_certificate_missing_is_reported(tmp_path: Path) -> None:
     done = start(
         OURS[0],
         tmp_path,
@@ -289,7 +291,7 @@ def test_certificate_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert re.fullmatch(r"error: .*none\.pem.*cannot be read.*\n", done.stderr)
 
 
-def test_anything_else_than_a_tracking_server_is_told(tmp_path: Path) -> None:
+def test_server_that_is_not_mlflow_is_reported(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"],
         cwd=tmp_path,

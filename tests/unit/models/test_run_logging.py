@@ -1,4 +1,4 @@
-"""What one experiment logs, beside others that log at the same moment."""
+"""What one experiment logs while others log at the same moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import uuid
 from typing import TYPE_CHECKING
 
-from football import experiment
+from football import run_logging
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -28,12 +28,12 @@ def test_runs_that_log_the_same_dataset_at_once_all_have_it(tracking: TrackingSe
             dataset = Dataset("partidos", uuid.UUID(int=7).hex, "code", "{}")
             start.wait()
             try:
-                experiment._log_input(
+                run_logging.log_dataset(
                     client,
                     run_id,
                     DatasetInput(dataset, [InputTag("mlflow.data.context", "training")]),
                 )
-            except Exception as failure:  # noqa: BLE001 -- told by the thread that asserts
+            except Exception as failure:  # noqa: BLE001 -- asserted in the main thread
                 failures.append(failure)
 
         threads = [
