@@ -25,7 +25,7 @@ ADMINISTRATOR: Document = {"Statement": [{"Effect": "Allow", "Action": "*", "Res
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks.
+    """The caller of a request.
 
     Attributes
     ----------

@@ -40,8 +40,8 @@ def apply(settings: Settings) -> None:
                 continue
             if kinds != [_type(rule)]:
                 raise InvalidParameterValue(
-                    f"Invalid rule type for security group rule '{identifier}'. You may not "
-                    f"specify {kinds[0]} for an existing {_type(rule)} rule."
+                    f"Invalid rule type for security group rule '{identifier}'. You may "
+                    f"not specify {kinds[0]} for an existing {_type(rule)} rule."
                 )
             security_group_networks.check(self, group, [wanted.get("ReferencedGroupId")])
         modify(self, group_id, rules)

@@ -119,7 +119,7 @@ def _taken(subnet: Any) -> set[str]:
         for nic in list(subnet.ec2_backend.enis.values())
         if nic.subnet.id == subnet.id
     )
-    known = subnet._subnet_ips  # noqa: SLF001 - moto keeps what is no interface's there
+    known = subnet._subnet_ips  # noqa: SLF001 - addresses without an interface are there
     return {*known, *(item["PrivateIpAddress"] for item in of_interfaces)}
 
 

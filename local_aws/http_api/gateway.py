@@ -1,7 +1,8 @@
 """The data plane: HTTP requests to the endpoint of an API reach its function and come back.
 
 Errors are those of AWS: 404 where no route fits, 429 where the stage throttles, 500 where the
-function fails or may not be called, 503 where it takes longer than the integration allows.
+function fails or the permission to call it is missing, 503 where it takes longer than the
+integration allows.
 """
 
 from __future__ import annotations
@@ -233,7 +234,7 @@ def _below(stage: str, path: str) -> str:
 
 
 def _callee(place: _Place, integration: Any, target: Target) -> Any | None:
-    """Return the function to call; None where API Gateway cannot or may not."""
+    """Return the function to call; None if it is missing, or permission to call it is."""
     function = _function(place, integration.integration_uri)
     if function is None:
         _say(target, f"the function {integration.integration_uri} does not exist")

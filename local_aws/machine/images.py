@@ -97,8 +97,8 @@ ExecStart=/usr/bin/ssh-keygen -A
 [Install]
 WantedBy=ssh.service
 """
-# An image of AWS is weeks old and so are its lists; empty ones that look fresh would tell Ansible
-# that no update is due.
+# An image of AWS is weeks old, and so are its lists. If the empty lists looked fresh, Ansible would
+# skip the update.
 PACKAGE_LISTS_UNIT = """\
 [Unit]
 Description=Let the empty package lists look as old as they are

@@ -10,7 +10,7 @@ ANY = -1
 
 @dataclass(frozen=True, order=True)
 class Opening:
-    """Who may reach what.
+    """One rule that lets packets pass.
 
     Attributes
     ----------

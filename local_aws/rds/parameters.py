@@ -276,5 +276,5 @@ def _number(word: str, memory: int) -> int:
     if word == "DBInstanceClassMemory":
         return memory
     if not word.isdecimal():
-        raise ValueError(f"{word!r} stands in no formula of RDS")
+        raise ValueError(f"{word!r} is not part of a valid formula of RDS")
     return int(word)

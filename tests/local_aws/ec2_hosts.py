@@ -148,7 +148,7 @@ class Host:
         )
 
     def metadata(self, path: str) -> str:
-        """Ask the metadata service for a path below /latest, as version 2 wants it."""
+        """Ask the metadata service for a path below /latest, as version 2 requires."""
         base = "http://169.254.169.254/latest"
         return self.run(
             f"token=$(curl -sf -X PUT {base}/api/token "

@@ -53,8 +53,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 def refused(call: Callable[[], Any]) -> tuple[str, str]:
     with pytest.raises(ClientError) as error:
         call()
-    told = error.value.response["Error"]
-    return told["Code"], told["Message"]
+    refusal = error.value.response["Error"]
+    return refusal["Code"], refusal["Message"]
 
 
 def deployer(aws: LocalAws, service: str, region: str = "us-east-1") -> Any:
@@ -81,7 +81,7 @@ def test_load_kind_names_its_sources(kind: str) -> None:
     assert accounts.load((kind,)) != accounts.Account()
 
 
-def test_free_plan_is_told(free: LocalAws, lab: LocalAws) -> None:
+def test_free_plan_is_returned_by_get_account_plan_state(free: LocalAws, lab: LocalAws) -> None:
     state = deployer(free, "freetier").get_account_plan_state()
 
     assert state["accountPlanType"] == "FREE"
@@ -92,7 +92,7 @@ def test_free_plan_is_told(free: LocalAws, lab: LocalAws) -> None:
 def test_free_plan_refuses_other_instance_types(free: LocalAws) -> None:
     eligible = {name for name, kind in INSTANCE_TYPES.items() if kind["FreeTierEligible"]}
     ec2 = deployer(free, "ec2")
-    told = refused(
+    refusal = refused(
         lambda: ec2.run_instances(
             ImageId=IMAGE, InstanceType="t3.medium", MinCount=1, MaxCount=1, SubnetId="subnet-1"
         )
@@ -104,8 +104,8 @@ def test_free_plan_refuses_other_instance_types(free: LocalAws) -> None:
     )
 
     assert eligible >= FREE
-    assert told[0] == "InvalidParameterCombination"
-    assert "not eligible for Free Tier" in told[1]
+    assert refusal[0] == "InvalidParameterCombination"
+    assert "not eligible for Free Tier" in refusal[1]
     assert allowed[0] == "InvalidSubnetID.NotFound"
 
 
@@ -151,15 +151,15 @@ def test_lab_refuses_other_regions(lab: LocalAws) -> None:
     assert "explicit deny" in message
 
 
-def test_lab_has_roles_and_makes_none(lab: LocalAws) -> None:
+def test_lab_has_its_roles_and_refuses_others(lab: LocalAws) -> None:
     iam = deployer(lab, "iam")
     who = deployer(lab, "sts").get_caller_identity()["Arn"]
     profile_of_lab = iam.get_instance_profile(InstanceProfileName="LabInstanceProfile")
-    told = refused(lambda: iam.create_role(RoleName="own", AssumeRolePolicyDocument="{}"))
+    refusal = refused(lambda: iam.create_role(RoleName="own", AssumeRolePolicyDocument="{}"))
 
     assert ":assumed-role/voclabs/" in who
     assert profile_of_lab["InstanceProfile"]["Roles"][0]["RoleName"] == "LabRole"
-    assert told[0] == "AccessDenied"
+    assert refusal[0] == "AccessDenied"
 
 
 def test_lab_refuses_large_instances(lab: LocalAws) -> None:
@@ -199,7 +199,7 @@ def test_organisation_denies_other_regions(lab: LocalAws) -> None:
     assert "explicit deny in a service control policy" in message
 
 
-def test_organisation_tags_what_is_made(lab: LocalAws) -> None:
+def test_organisation_tags_new_resources(lab: LocalAws) -> None:
     ec2, s3, logs = (lab.client(service) for service in ("ec2", "s3", "logs"))
     vpc = ec2.create_vpc(CidrBlock="10.141.0.0/24")["Vpc"]["VpcId"]
     s3.create_bucket(Bucket="kind-of-account")

@@ -133,9 +133,9 @@ def test_call_that_no_policy_allows_is_refused_with_its_action(
     aws: LocalAws, service: str, operation: str, action: str
 ) -> None:
     allow(aws, statement("sqs:*"))
-    told = error(getattr(aws.client(service, profile.DEPLOYER), operation))
-    assert told["Code"] in {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
-    assert f"user/deployer is not authorized to perform: {action}" in told["Message"]
+    refusal = error(getattr(aws.client(service, profile.DEPLOYER), operation))
+    assert refusal["Code"] in {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+    assert f"user/deployer is not authorized to perform: {action}" in refusal["Message"]
 
 
 @pytest.mark.parametrize(("service", "operation", "action"), LISTS)
@@ -155,13 +155,13 @@ def test_policies_of_two_names_are_added_up(aws: LocalAws) -> None:
 
 
 @pytest.mark.parametrize("document", ["{", "[]", "{}", "null"])
-def test_policy_that_is_none_is_refused(aws: LocalAws, document: str) -> None:
+def test_policy_invalid_is_refused(aws: LocalAws, document: str) -> None:
     done = aws.command("allow", "broken", text=document)
     assert done.returncode == 1
     assert "not a valid policy" in done.stderr
 
 
-def test_tag_of_the_request_and_of_the_resource_decide(aws: LocalAws) -> None:
+def test_tags_of_request_and_resource_decide_on_permission(aws: LocalAws) -> None:
     mine = {"aws:RequestTag/Deployment": "mine"}
     own = {"aws:ResourceTag/Deployment": "mine"}
     allow(
@@ -178,9 +178,9 @@ def test_tag_of_the_request_and_of_the_resource_decide(aws: LocalAws) -> None:
         CidrBlock="10.215.0.0/16",
         TagSpecifications=[tags | {"Tags": [{"Key": "Deployment", "Value": "mine"}]}],
     )["Vpc"]["VpcId"]
-    told = error(ec2.delete_vpc, VpcId=foreign)
-    assert told["Code"] == "UnauthorizedOperation"
-    assert f"arn:aws:ec2:us-east-1:123456789012:vpc/{foreign}" in told["Message"]
+    refusal = error(ec2.delete_vpc, VpcId=foreign)
+    assert refusal["Code"] == "UnauthorizedOperation"
+    assert f"arn:aws:ec2:us-east-1:123456789012:vpc/{foreign}" in refusal["Message"]
     assert (
         code(ec2.create_tags, Resources=[foreign], Tags=[{"Key": "Deployment", "Value": "mine"}])
         == "UnauthorizedOperation"
@@ -212,7 +212,7 @@ def test_role_is_passed_on_only_to_the_service_that_the_policy_names(aws: LocalA
     own.add_role_to_instance_profile(**add)
 
 
-def test_organisation_s_policy_denies_what_others_allow(aws: LocalAws) -> None:
+def test_service_control_policy_denies_what_others_allow(aws: LocalAws) -> None:
     folder = aws.directory / "service-control-policies"
     folder.mkdir(exist_ok=True)
     allow(aws, statement("*"))
@@ -220,10 +220,10 @@ def test_organisation_s_policy_denies_what_others_allow(aws: LocalAws) -> None:
     denied = {"Effect": "Deny", "Action": "ec2:*", "Resource": "*", "Condition": region}
     (folder / "regions.json").write_text(json.dumps({"Statement": [denied]}))
     try:
-        told = error(aws.client("ec2", profile.DEPLOYER).describe_vpcs)
+        refusal = error(aws.client("ec2", profile.DEPLOYER).describe_vpcs)
     finally:
         (folder / "regions.json").unlink()
-    assert "with an explicit deny in a service control policy" in told["Message"]
+    assert "with an explicit deny in a service control policy" in refusal["Message"]
     aws.client("ec2", profile.DEPLOYER).describe_vpcs()
 
 
@@ -248,8 +248,8 @@ def test_session_of_a_role_has_the_role_s_policies_within_its_boundary(aws: Loca
     who = client(aws, "sts", **credentials).get_caller_identity()["Arn"]
     assert who == "arn:aws:sts::123456789012:assumed-role/reader/one"
     client(aws, "iam", **credentials).list_roles()
-    told = error(client(aws, "s3", **credentials).list_buckets)
-    assert "because no permissions boundary allows" in told["Message"]
+    refusal = error(client(aws, "s3", **credentials).list_buckets)
+    assert "because no permissions boundary allows" in refusal["Message"]
     wrong = credentials | {"aws_session_token": "another"}
     assert code(client(aws, "iam", **wrong).list_roles) == "InvalidClientTokenId"
 
@@ -265,7 +265,7 @@ def test_session_of_a_role_has_the_role_s_policies_within_its_boundary(aws: Loca
         ("sts", "get_caller_identity", "ExpiredToken"),
     ],
 )
-def test_session_that_is_over_is_refused(
+def test_session_expired_is_refused(
     aws: LocalAws, service: str, operation: str, expected: str
 ) -> None:
     expired = aws.directory / "expired"
@@ -284,7 +284,7 @@ def test_session_that_is_over_is_refused(
         expired.unlink()
 
 
-def test_presigned_address_holds_as_it_was_signed(aws: LocalAws) -> None:
+def test_presigned_url_is_valid_as_signed_only(aws: LocalAws) -> None:
     s3 = aws.client("s3")
     s3.create_bucket(Bucket="presigned")
     s3.put_object(Bucket="presigned", Key="a b", Body=b"text")
@@ -329,8 +329,8 @@ def test_bucket_s_policy_opens_it_and_denies_the_rest(aws: LocalAws) -> None:
     strangers = {"StringNotEquals": {"aws:PrincipalArn": "arn:aws:iam::1:user/no"}}
     read = {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::open/*", "Condition": strangers}
     s3.put_bucket_policy(Bucket="open", Policy=document(denied | read))
-    told = error(s3.get_object, Bucket="open", Key="other")
-    assert "with an explicit deny in a resource-based policy" in told["Message"]
+    refusal = error(s3.get_object, Bucket="open", Key="other")
+    assert "with an explicit deny in a resource-based policy" in refusal["Message"]
 
 
 def test_objects_deleted_at_once_are_judged_one_by_one(aws: LocalAws) -> None:

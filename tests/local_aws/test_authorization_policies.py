@@ -72,7 +72,7 @@ def ask(policies: Policies, *, principals: tuple[str, ...] = (SESSION, ROLE)) ->
         ),
     ],
 )
-def test_evaluate(policies: Policies, reason: str) -> None:
+def test_evaluate_policies_gives_the_expected_decision(policies: Policies, reason: str) -> None:
     found = ask(policies)
     assert reason in found
     assert bool(reason) == bool(found)
@@ -152,7 +152,7 @@ def test_statement_fits_action_and_resource(statement: dict[str, Any], *, allowe
         ("StringEquals", "${aws:missing}", ("eva",), False),
     ],
 )
-def test_condition(
+def test_condition_matches_as_documented(
     operator: str, wanted: Any, values: tuple[str, ...] | None, *, holds: bool
 ) -> None:
     context = {"aws:username": ("eva",)} | ({"a:key": values} if values else {})

@@ -19,13 +19,13 @@ def authority(tmp_path: Path) -> certificates.Authority:
     return made
 
 
-def test_authority_is_kept_while_it_is_good(authority: certificates.Authority) -> None:
+def test_authority_is_kept_while_valid(authority: certificates.Authority) -> None:
     before = authority.certificate_file.read_bytes()
     authority.ensure()
     assert authority.certificate_file.read_bytes() == before
 
 
-def test_half_written_authority_is_made_anew(authority: certificates.Authority) -> None:
+def test_authority_half_written_is_created_again(authority: certificates.Authority) -> None:
     authority.key_file.write_bytes(b"-----BEGIN")
     authority.ensure()
     authority.issue(["localhost"])

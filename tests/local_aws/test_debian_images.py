@@ -25,6 +25,6 @@ def test_newest_debian_is_found_by_owner_and_name(aws: LocalAws, architecture: s
     assert mapping["DeviceName"] == newest["RootDeviceName"]
 
 
-def test_nobody_else_has_images_here(aws: LocalAws) -> None:
+def test_images_of_other_owners_do_not_exist(aws: LocalAws) -> None:
     owners = {image["OwnerId"] for image in aws.client("ec2").describe_images()["Images"]}
     assert owners == {"136693071363"}

@@ -491,7 +491,7 @@ def do(aws: LocalAws, present: dict[str, str], call: Call) -> None:
 
 
 @pytest.mark.parametrize(("call", "code"), REFUSED)
-def test_what_aws_documents_as_invalid_is_refused(
+def test_limits_invalid_request_is_refused(
     aws: LocalAws, present: dict[str, str], call: Call, code: str
 ) -> None:
     with pytest.raises(ClientError) as refused:
@@ -502,11 +502,13 @@ def test_what_aws_documents_as_invalid_is_refused(
 
 
 @pytest.mark.parametrize("call", ACCEPTED, ids=lambda call: " ".join(call[:2]))
-def test_what_is_just_valid_is_done(aws: LocalAws, present: dict[str, str], call: Call) -> None:
+def test_limits_boundary_value_is_accepted(
+    aws: LocalAws, present: dict[str, str], call: Call
+) -> None:
     do(aws, present, call)
 
 
-def test_encrypted_database_takes_no_class_without_encryption(
+def test_limits_encrypted_database_refuses_a_class_without_encryption(
     aws: LocalAws, present: dict[str, str]
 ) -> None:
     del present
@@ -522,7 +524,7 @@ def test_encrypted_database_takes_no_class_without_encryption(
         rds.delete_db_instance(DBInstanceIdentifier=NAME, SkipFinalSnapshot=True)
 
 
-def test_secrets_are_not_in_the_message(aws: LocalAws) -> None:
+def test_limits_message_holds_no_secrets(aws: LocalAws) -> None:
     with pytest.raises(ClientError, match="'secretString'") as refused:
         aws.client("secretsmanager").create_secret(**SECRET | {"SecretString": "x" * 65537})
 
@@ -530,7 +532,7 @@ def test_secrets_are_not_in_the_message(aws: LocalAws) -> None:
 
 
 @pytest.mark.parametrize("of", RULES, ids=lambda of: f"{of.operations[0]} {of.parameter}")
-def test_rule_names_parameters_that_there_are_and_its_source(of: Any) -> None:
+def test_limits_rule_names_existing_parameters_and_its_source(of: Any) -> None:
     assert of.source.startswith("https://docs.aws.amazon.com/")
     for name in of.operations:
         service, _, operation = name.partition(":")

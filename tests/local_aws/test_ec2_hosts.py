@@ -173,7 +173,7 @@ def test_own_service_of_the_control_machine_is_not_behind_the_public_address(fro
             own.shutdown()
 
 
-def test_groups_are_in_force_between_hosts(lab: Lab, front: Host, back: Host) -> None:
+def test_security_groups_are_enforced_between_hosts(lab: Lab, front: Host, back: Host) -> None:
     front.serve(WEB)
     back.serve(WEB)
     back.serve(OTHER)
@@ -197,7 +197,7 @@ def test_groups_are_in_force_between_hosts(lab: Lab, front: Host, back: Host) ->
         fetch(back.public, WEB)
 
 
-def test_metadata_wants_a_token_and_tells_who_the_host_is(front: Host) -> None:
+def test_metadata_requires_a_token_and_describes_the_host(front: Host) -> None:
     status = "curl -s -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/"
     assert front.run(status) == "401"
     assert front.run(f"{status} -H 'X-aws-ec2-metadata-token: guessed'") == "401"
@@ -258,7 +258,7 @@ def test_boto3_in_the_host_is_the_role_of_the_instance_profile(front: Host, aws:
     )
     arn = f"arn:aws:sts::123456789012:assumed-role/{ROLE}/{front.id}"
     assert front.run(f'PYTHONPATH=boto python3 -c "{script}"') == arn
-    # A service of the system is told the same, and nothing more, as on AWS.
+    # A service of the system gets the same, and nothing more, as on AWS.
     service = (
         "sudo systemd-run --quiet --pipe --wait --setenv=PYTHONPATH=/home/admin/boto "
         f'python3 -c "{script}"'
@@ -342,7 +342,7 @@ def test_elastic_ip_replaces_the_public_address_and_stays_through_stop_and_start
 
 
 @pytest.mark.slow
-def test_reboot_from_outside_and_from_inside(lab: Lab, back: Host) -> None:
+def test_reboot_from_outside_or_inside_restarts_the_host(lab: Lab, back: Host) -> None:
     for reboot in (
         lambda: lab.ec2.reboot_instances(InstanceIds=[back.id]),
         lambda: back.run("sudo systemd-run --quiet systemctl reboot", check=False),
@@ -360,7 +360,7 @@ def test_host_that_shuts_itself_down_is_stopped(lab: Lab, back: Host) -> None:
     assert back.wait("running").run("cat /srv/kept") == "kept"
 
 
-def test_terminated_host_leaves_nothing(lab: Lab, aws: LocalAws) -> None:
+def test_terminate_removes_the_host_completely(lab: Lab, aws: LocalAws) -> None:
     host = lab.launch("back")
     elastic = lab.ec2.allocate_address(Domain="vpc")
     lab.ec2.associate_address(InstanceId=host.id, AllocationId=elastic["AllocationId"])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ECHO = "def handler(event, context):\n    return event\n"
 
 
-def test_event_comes_back(make_function: Make) -> None:
+def test_invoke_returns_the_result_of_the_handler(make_function: Make) -> None:
     answer = make_function(ECHO)({"a": [1, "é", None]})
     assert json.loads(answer["Payload"]) == {"a": [1, "é", None]}
     assert "FunctionError" not in answer
@@ -59,7 +59,7 @@ def test_warm_instance_is_kept_until_the_function_changes(
 
 
 @pytest.mark.parametrize("module", ["yaml", "apt", "requests", "boto3", "moto"])
-def test_what_the_zip_lacks_is_missing(make_function: Make, module: str) -> None:
+def test_import_of_a_package_missing_in_the_zip_fails(make_function: Make, module: str) -> None:
     answer = make_function(f"import {module}\n{ECHO}")()
     assert answer["FunctionError"] == "Unhandled"
     failure = json.loads(answer["Payload"])
@@ -67,7 +67,7 @@ def test_what_the_zip_lacks_is_missing(make_function: Make, module: str) -> None
     assert failure["errorMessage"] == f"Unable to import module 'code': No module named '{module}'"
 
 
-def test_layer_is_found(make_function: Make, aws: LocalAws) -> None:
+def test_layer_can_be_imported(make_function: Make, aws: LocalAws) -> None:
     layer = aws.client("lambda").publish_layer_version(
         LayerName="extra", Content={"ZipFile": archive("VALUE = 7", "python/extra.py")}
     )["LayerVersionArn"]
@@ -75,7 +75,7 @@ def test_layer_is_found(make_function: Make, aws: LocalAws) -> None:
     assert call()["Payload"] == b"7"
 
 
-def test_exception_is_told_and_logged(make_function: Make, aws: LocalAws) -> None:
+def test_handler_exception_is_returned_and_logged(make_function: Make, aws: LocalAws) -> None:
     call = make_function("def handler(event, context):\n    raise ValueError('no, é')\n")
     failure = json.loads(call()["Payload"])
     assert (failure["errorType"], failure["errorMessage"]) == ("ValueError", "no, é")
@@ -88,7 +88,7 @@ def logged(aws: LocalAws, name: str) -> list[str]:
     return [event["message"].rstrip("\n") for event in events]
 
 
-def test_prints_go_to_the_log(make_function: Make, aws: LocalAws) -> None:
+def test_handler_output_is_logged(make_function: Make, aws: LocalAws) -> None:
     call = make_function(
         "import logging, sys\n"
         "print('loading')\n"
@@ -135,7 +135,7 @@ def test_context_and_environment_are_those_of_lambda(make_function: Make) -> Non
     assert user != 0
 
 
-def test_only_tmp_can_be_written(make_function: Make) -> None:
+def test_handler_can_write_to_tmp_only(make_function: Make) -> None:
     call = make_function(
         "def handler(event, context):\n"
         "    open('/tmp/a', 'w').write('a')\n"
@@ -172,7 +172,9 @@ def test_timeout_ends_the_invocation_and_the_next_one_works(
         ("bytearray(400 << 20)", "signal: killed"),
     ],
 )
-def test_end_of_the_process_is_told(make_function: Make, statement: str, reason: str) -> None:
+def test_invoke_of_a_process_that_ends_returns_the_error(
+    make_function: Make, statement: str, reason: str
+) -> None:
     call = make_function(f"def handler(event, context):\n    {statement}\n", MemorySize=128)
     failure = json.loads(call()["Payload"])
     assert failure["errorType"] == "Runtime.ExitError"
@@ -194,12 +196,12 @@ def test_too_large_event_is_refused(make_function: Make) -> None:
         make_function(ECHO)("x" * 7_000_000)
 
 
-def test_result_that_is_no_json_is_told(make_function: Make) -> None:
+def test_result_that_is_not_json_is_returned_as_an_error(make_function: Make) -> None:
     failure = json.loads(make_function("def handler(e, c): return object()")()["Payload"])
     assert failure["errorType"] == "Runtime.MarshalError"
 
 
-def test_events_at_once_all_get_their_own_answer(make_function: Make) -> None:
+def test_concurrent_events_get_their_own_results(make_function: Make) -> None:
     call = make_function(
         "import time\ndef handler(event, context):\n    time.sleep(0.2)\n    return event\n",
         Timeout=10,
@@ -269,7 +271,7 @@ def test_function_in_a_vpc_lives_there(
         ({"Role": "arn:aws:iam::123456789012:role/nobody"}, "cannot be assumed"),
     ],
 )
-def test_function_that_cannot_run_is_refused(
+def test_create_function_with_invalid_settings_is_refused(
     make_function: Make, aws: LocalAws, wrong: dict[str, Any], reason: str
 ) -> None:
     functions = aws.client("lambda")

@@ -28,7 +28,7 @@ def test_same_content_is_unpacked_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [first]
 
 
-def test_later_layer_lies_on_top(tmp_path: Path) -> None:
+def test_later_layer_overrides_earlier_ones(tmp_path: Path) -> None:
     layers = [
         archive(python__a=(b"1", 0o644), python__b=(b"1", 0o644)),
         archive(python__b=(b"2", 0o644)),
@@ -50,12 +50,12 @@ def test_member_cannot_leave_the_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_no_zip_is_refused() -> None:
+def test_code_that_is_not_a_zip_is_refused() -> None:
     with pytest.raises(code.CodeError, match="unzip"):
         code.check(b"no zip")
 
 
-def test_too_much_is_refused() -> None:
+def test_zip_above_the_size_limit_is_refused() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("big", bytes(code.UNPACKED_BYTES + 1))

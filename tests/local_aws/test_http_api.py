@@ -194,7 +194,7 @@ def test_requests_at_once_are_all_answered(api: Api) -> None:
     assert set(answers) == {200}
 
 
-def test_stage_throttles(api: Api) -> None:
+def test_stage_throttle_refuses_requests_above_its_rate(api: Api) -> None:
     api.client.update_stage(
         ApiId=api.id,
         StageName="$default",
@@ -203,7 +203,7 @@ def test_stage_throttles(api: Api) -> None:
     assert [api.get("/anything").status_code for _ in range(4)] == [200, 200, 429, 429]
 
 
-def test_access_is_logged(api: Api, aws: LocalAws) -> None:
+def test_access_log_has_a_line_per_request(api: Api, aws: LocalAws) -> None:
     logs = aws.client("logs")
     logs.create_log_group(logGroupName="/api")
     arn = "arn:aws:logs:us-east-1:123456789012:log-group:/api"
@@ -231,14 +231,14 @@ def test_stage_carries_tags(api: Api) -> None:
     assert api.client.get_stage(ApiId=api.id, StageName="$default")["Tags"] == {"b": "2"}
 
 
-def test_what_exists_is_not_made_again(api: Api) -> None:
+def test_create_of_an_existing_route_is_refused(api: Api) -> None:
     with pytest.raises(ClientError, match="ConflictException"):
         api.client.create_route(ApiId=api.id, RouteKey="GET /event")
     with pytest.raises(ClientError, match="ConflictException"):
         api.stage()
 
 
-def test_cross_origin_requests(api: Api) -> None:
+def test_cors_headers_follow_the_configuration(api: Api) -> None:
     api.client.update_api(
         ApiId=api.id,
         CorsConfiguration={"AllowOrigins": ["https://a.example"], "AllowMethods": ["GET"]},

@@ -46,7 +46,7 @@ def test_most_specific_route_wins(
         ("GET", "/"),
     ],
 )
-def test_nothing_fits(method: str, path: str) -> None:
+def test_route_without_a_match_is_the_default_or_none(method: str, path: str) -> None:
     assert find(KEYS, method, path) is None
     assert find([*KEYS, "$default"], method, path) == Match("$default", {})
 

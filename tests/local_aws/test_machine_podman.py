@@ -53,7 +53,7 @@ def test_ordinary_machine_gets_no_configuration(
     assert not (tmp_path / "containers.conf").exists()
 
 
-def test_machine_without_podman_hears_how_to_get_it(
+def test_machine_without_podman_gets_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -61,9 +61,7 @@ def test_machine_without_podman_hears_how_to_get_it(
         Podman(Settings(data_dir=tmp_path)).run("info")
 
 
-def test_user_who_is_not_root_hears_the_cure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_without_root_gets_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LocalAwsError, match="need root: run this with sudo"):
         Podman(Settings(data_dir=tmp_path)).run("info")

@@ -235,7 +235,7 @@ def test_parameters_of_a_group_are_paged(aws: LocalAws) -> None:
         ("apigatewayv2", "get_apis", "NextToken"),
     ],
 )
-def test_token_of_no_page_is_refused(
+def test_page_token_invalid_is_refused(
     aws: LocalAws, service: str, operation: str, token: str
 ) -> None:
     with pytest.raises(ClientError) as refused:

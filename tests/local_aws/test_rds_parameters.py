@@ -19,7 +19,7 @@ commit_siblings\tuser\tWAL\tINTEGER\t0\t-1\t1000\tSets it.\t
 """
 
 
-def test_catalogue_tells_what_may_be_set_and_when_it_counts() -> None:
+def test_catalogue_lists_what_is_modifiable_and_static() -> None:
     known = catalogue(DESCRIBED)
     assert known["max_connections"].static
     assert not known["work_mem"].static
@@ -42,7 +42,7 @@ def test_catalogue_tells_what_may_be_set_and_when_it_counts() -> None:
         ("temp_tablespaces", "anything", True),
     ],
 )
-def test_range_of_values(name: str, value: str, allowed: bool) -> None:  # noqa: FBT001 - parametrized
+def test_allows_accepts_values_in_range_only(name: str, value: str, allowed: bool) -> None:  # noqa: FBT001 - parametrized
     assert catalogue(DESCRIBED)[name].allows(value) is allowed
 
 
@@ -64,13 +64,13 @@ def test_setting_of_the_group_goes_before_the_default() -> None:
         ("text, with words", "text, with words"),
     ],
 )
-def test_formulas_are_worked_out(formula: str, value: str) -> None:
+def test_evaluate_formula_gives_its_value(formula: str, value: str) -> None:
     assert evaluate(formula, GIB) == value
 
 
 @pytest.mark.parametrize("formula", ["{Memory/2}", "LEAST(a,1)", "{DBInstanceClassMemory/x}"])
 def test_unknown_formula_is_refused(formula: str) -> None:
-    with pytest.raises(ValueError, match=r"stands in no formula|invalid literal"):
+    with pytest.raises(ValueError, match=r"is not part of a valid formula|invalid literal"):
         evaluate(formula, GIB)
 
 
@@ -78,7 +78,7 @@ def test_unknown_formula_is_refused(formula: str) -> None:
     ("name", "gib"),
     [("db.t4g.micro", 1), ("db.t3.medium", 4), ("db.m6g.2xlarge", 32), ("db.r6g.large", 16)],
 )
-def test_memory_of_a_class(name: str, gib: int) -> None:
+def test_class_memory_follows_the_name(name: str, gib: int) -> None:
     assert class_memory(name) == gib * GIB
 
 

@@ -49,7 +49,7 @@ def tls_policy(bucket: str, value: str) -> str:
 
 
 @pytest.mark.parametrize("key", ["plain", "with space/ü%2F+.txt", "a//b"])
-def test_any_key_comes_back(aws: LocalAws, bucket: str, key: str) -> None:
+def test_object_with_any_key_comes_back_unchanged(aws: LocalAws, bucket: str, key: str) -> None:
     client = aws.client("s3")
     client.put_object(Bucket=bucket, Key=key, Body=b"content", Metadata={"my_key": "a", "k": "b"})
     found = client.get_object(Bucket=bucket, Key=key)
@@ -102,7 +102,7 @@ def test_range_of_a_large_object_reads_no_more_than_the_range(aws: LocalAws, buc
     assert found["Body"].read() == bytes(4)
 
 
-def test_bytes_lie_on_disk_and_go_with_the_object(aws: LocalAws, bucket: str) -> None:
+def test_object_bytes_are_on_disk_until_it_is_deleted(aws: LocalAws, bucket: str) -> None:
     client = aws.client("s3")
     folder = aws.directory / "s3"
     client.put_object(Bucket=bucket, Key="a", Body=b"small content")
@@ -133,7 +133,7 @@ def test_older_version_is_kept(aws: LocalAws, bucket: str) -> None:
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_presigned_urls(
+def test_presigned_url_uploads_and_downloads(
     aws: LocalAws,
     bucket: str,
     http: requests.Session,

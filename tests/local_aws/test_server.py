@@ -10,7 +10,7 @@ from local_aws.server import dechunk
 
 
 @given(st.lists(st.binary(min_size=1, max_size=2000), max_size=20))
-def test_chunks_come_together_and_nothing_of_the_next_request_is_taken(
+def test_chunked_body_is_joined_without_the_next_request(
     chunks: list[bytes],
 ) -> None:
     coded = b"".join(b"%x;name=value\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
@@ -25,6 +25,6 @@ def test_chunks_come_together_and_nothing_of_the_next_request_is_taken(
     "coded",
     [b"", b"xyz\r\n", b"-5\r\nhello\r\n0\r\n\r\n", b"5\r\nhel", b"5\r\nhelloo\r\n", b"0\r\n"],
 )
-def test_broken_coding_is_refused(coded: bytes) -> None:
+def test_chunked_body_with_broken_coding_is_refused(coded: bytes) -> None:
     with pytest.raises(ValueError, match="chunk"):
         dechunk(io.BytesIO(coded))

@@ -52,20 +52,20 @@ def alive(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_second_start_says_that_it_runs(aws: LocalAws) -> None:
+def test_start_of_a_running_server_says_so(aws: LocalAws) -> None:
     again = aws.command("start")
     assert again.returncode == 0
     assert "already runs" in again.stdout
     assert aws.command("status").returncode == 0
 
 
-def test_health_is_told_over_tls(aws: LocalAws, http: requests.Session) -> None:
+def test_health_is_served_over_tls(aws: LocalAws, http: requests.Session) -> None:
     answer = http.get(f"https://127.0.0.1:{aws.port}/_local/health").json()
     assert answer["status"] == "ok"
     assert answer["data_dir"] == str(aws.directory)
 
 
-def test_caller_learns_its_address(aws: LocalAws, http: requests.Session) -> None:
+def test_checkip_returns_the_address_of_the_caller(aws: LocalAws, http: requests.Session) -> None:
     assert http.get(f"https://127.0.0.1:{aws.port}/_local/checkip").text.strip() == "127.0.0.1"
 
 
@@ -79,7 +79,7 @@ def test_unknown_path_of_our_own_is_not_found(aws: LocalAws, http: requests.Sess
     assert http.post(f"https://127.0.0.1:{aws.port}/moto-api/reset").status_code == 404
 
 
-def test_plain_http_is_told_to_use_tls(aws: LocalAws) -> None:
+def test_plain_http_is_refused_with_the_cure(aws: LocalAws) -> None:
     with socket.create_connection(("127.0.0.1", aws.port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = connection.makefile("rb").read()
@@ -87,7 +87,7 @@ def test_plain_http_is_told_to_use_tls(aws: LocalAws) -> None:
     assert b"HTTPS only" in answer
 
 
-def test_silent_clients_keep_nobody_waiting(aws: LocalAws, http: requests.Session) -> None:
+def test_silent_clients_do_not_delay_others(aws: LocalAws, http: requests.Session) -> None:
     silent = [socket.create_connection(("127.0.0.1", aws.port)) for _ in range(10)]
     try:
         began = time.monotonic()
@@ -117,7 +117,7 @@ def test_environment_for_clients_extends_the_addresses_without_proxy(
         assert f"export {name}=intra.test,127.0.0.1\n" in printed
 
 
-def test_taken_port_is_named_with_the_cure(own: LocalAws) -> None:
+def test_port_taken_is_refused_with_the_cure(own: LocalAws) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", own.port))
         taken.listen()
@@ -128,13 +128,13 @@ def test_taken_port_is_named_with_the_cure(own: LocalAws) -> None:
     assert "Traceback" not in start.stderr
 
 
-def test_senseless_port_is_named_with_the_cure(own: LocalAws) -> None:
+def test_port_invalid_is_refused_with_the_cure(own: LocalAws) -> None:
     wrong = LocalAws(own.directory, 70000).command("start")
     assert wrong.returncode == 1
     assert "LOCAL_AWS_PORT=70000" in wrong.stderr
 
 
-def test_stop_of_what_does_not_run_is_no_error(own: LocalAws) -> None:
+def test_stop_without_a_running_server_is_not_an_error(own: LocalAws) -> None:
     assert own.command("status").returncode == 3
     stop = own.command("stop")
     assert (stop.returncode, stop.stdout.strip()) == (0, "Local AWS was not running")

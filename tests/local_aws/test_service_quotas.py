@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tests.conftest import LocalAws
 
 
-def test_quota_of_addresses_and_of_networks(aws: LocalAws) -> None:
+def test_get_service_quota_returns_those_of_addresses_and_networks(aws: LocalAws) -> None:
     quotas = aws.client("service-quotas")
 
     addresses = quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-0263D0A3")["Quota"]

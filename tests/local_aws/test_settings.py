@@ -15,14 +15,14 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_without_variables_everything_lies_in_the_working_directory() -> None:
+def test_settings_without_variables_use_the_working_directory() -> None:
     settings = Settings.from_environment()
     assert settings.data_dir == Path.cwd() / ".local-aws"
     assert settings.endpoint == "https://127.0.0.1:5566"
     assert settings.base_image is None
 
 
-def test_variables_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_follow_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LOCAL_AWS_DIR", str(tmp_path))
     monkeypatch.setenv("LOCAL_AWS_PORT", "6000")
     monkeypatch.setenv("LOCAL_AWS_RDS_SECONDS", "1.5")
@@ -49,7 +49,7 @@ def test_variables_are_honoured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ("LOCAL_AWS_EC2_INIT_SECONDS", "soon"),
     ],
 )
-def test_a_value_that_cannot_be_meant_is_named(
+def test_settings_invalid_value_is_refused(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
