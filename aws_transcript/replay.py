@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from aws_transcript import comparison
 from local_aws import profile
-from local_aws.departures.debian_images import DEBIAN_ACCOUNT
+from local_aws.services.ec2.debian_images import DEBIAN_ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

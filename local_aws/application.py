@@ -46,12 +46,12 @@ class Application:
             authorization,
             consistency,
             departures,
-            ec2,
-            functions,
-            http_api,
-            rds,
         )
         from local_aws.accounts import opening, tagger  # noqa: PLC0415 - as above
+        from local_aws.services.apigatewayv2 import gateway  # noqa: PLC0415 - as above
+        from local_aws.services.awslambda import api as awslambda  # noqa: PLC0415 - as above
+        from local_aws.services.ec2 import api as ec2  # noqa: PLC0415 - as above
+        from local_aws.services.rds import api as rds  # noqa: PLC0415 - as above
 
         self._settings = settings
         certificates.rds_authority(settings).ensure()
@@ -59,8 +59,8 @@ class Application:
         departures.apply(settings)
         ec2.apply(settings, podman)
         databases = rds.apply(settings, podman)
-        self._functions = functions.apply(settings, podman)
-        self._gateway = http_api.Gateway(settings, self._functions)
+        self._functions = awslambda.apply(settings, podman)
+        self._gateway = gateway.Gateway(settings, self._functions)
         consistency.apply(settings)
         authorization.apply(settings)
         opening.open_account(settings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 
-from local_aws.departures.log_delivery_policy import POLICY, document, is_too_long
+from local_aws.services.apigatewayv2.log_delivery_policy import POLICY, document, is_too_long
 
 if TYPE_CHECKING:
     from local_aws.settings import Settings

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from local_aws.departures.documented_limits.rule import Rule, one_of
+from local_aws.limits.rule import Rule, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from local_aws.accounts import Account
-    from local_aws.departures.documented_limits.rule import Request
+    from local_aws.limits.rule import Request
 
 
 def rules(account: Account) -> tuple[Rule, ...]:

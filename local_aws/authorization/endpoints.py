@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ec2.models import ec2_backends
 from moto.s3.models import s3_backends
 
-from local_aws.ec2 import sources
+from local_aws.services.ec2 import sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

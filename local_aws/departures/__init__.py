@@ -1,38 +1,32 @@
-"""Where local AWS departs from stock moto, one small file each.
+"""All departures of local AWS from stock moto, in the order in which they are applied.
 
-Every file says in its docstring what moto does, what AWS does, and who needs the difference; every
-one has a test that fails without it.
+Each is one module, whose docstring says what moto does, what AWS does, and who needs the
+difference. Each has a test that fails without it. A departure of one service is in the service's
+folder, `local_aws/services/<service>/`; those in this folder concern several services.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from local_aws.departures import (
-    account_plan,
+from local_aws.departures import instances_forgotten, pages
+from local_aws.limits import requests
+from local_aws.services.apigatewayv2 import conflicts, endpoint, log_delivery_policy, stages
+from local_aws.services.ec2 import (
     debian_images,
     default_security_group,
-    documented_limits,
-    ec2_dry_run,
-    ec2_tag_resource_types,
-    http_api_conflicts,
-    http_api_endpoint,
-    http_api_stages,
+    dry_run,
     instance_metadata_options,
     instance_profile_replacement,
-    instances_forgotten,
-    log_delivery_policy,
     network_dependencies,
-    pages,
-    s3_actions,
-    s3_bucket_list,
-    s3_bytes_on_disk,
-    s3_versions,
     security_group_descriptions,
     security_group_networks,
     security_group_rule_changes,
-    service_quotas,
+    tag_resource_types,
 )
+from local_aws.services.freetier import account_plan
+from local_aws.services.s3 import actions, bucket_list, bytes_on_disk, versions
+from local_aws.services.servicequotas import quotas
 
 if TYPE_CHECKING:
     from local_aws.settings import Settings
@@ -41,26 +35,26 @@ _ALL = (
     default_security_group,
     account_plan,
     debian_images,
-    ec2_dry_run,
-    ec2_tag_resource_types,
-    s3_bytes_on_disk,
-    http_api_conflicts,
-    http_api_endpoint,
-    http_api_stages,
+    dry_run,
+    tag_resource_types,
+    bytes_on_disk,
+    conflicts,
+    endpoint,
+    stages,
     log_delivery_policy,
     instance_metadata_options,
     instance_profile_replacement,
     instances_forgotten,
     network_dependencies,
-    s3_actions,
+    actions,
     security_group_descriptions,
     security_group_networks,
     security_group_rule_changes,
-    service_quotas,
+    quotas,
     pages,
-    s3_bucket_list,
-    s3_versions,
-    documented_limits,
+    bucket_list,
+    versions,
+    requests,
 )
 
 

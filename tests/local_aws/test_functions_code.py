@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local_aws.functions import code
+from local_aws.services.awslambda import code
 
 if TYPE_CHECKING:
     from pathlib import Path

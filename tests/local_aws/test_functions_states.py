@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local_aws.functions.states import ConflictError, NotReadyError, States
+from local_aws.services.awslambda.states import ConflictError, NotReadyError, States
 from local_aws.settings import Settings
 from tests.conftest import LocalAws, started
 from tests.functions import archive

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_aws.http_api.payload import (
+from local_aws.services.apigatewayv2.payload import (
     MalformedResultError,
     Request,
     Target,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_aws.http_api.routing import Match, find
+from local_aws.services.apigatewayv2.routing import Match, find
 
 KEYS = (
     "GET /metrics",

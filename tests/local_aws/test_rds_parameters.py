@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_aws.rds import parameters
-from local_aws.rds.parameters import GIB, Parameter, catalogue, class_memory, evaluate, render
+from local_aws.services.rds import parameters
+from local_aws.services.rds.parameters import (
+    GIB,
+    Parameter,
+    catalogue,
+    class_memory,
+    evaluate,
+    render,
+)
 
 DESCRIBED = """\
 max_connections\tpostmaster\tConnections\tINTEGER\t0\t1\t262143\tSets it.\t

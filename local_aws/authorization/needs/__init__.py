@@ -2,15 +2,18 @@
 
 A call needs more than the action of its name where it names what belongs to another service, as a
 role that is passed on, or gives tags to what it creates. The resource types and condition keys of
-each action come from the data set of `actions`; the files here say where a request names them.
+each action come from the data set of `actions`. The files here, and `permissions` of EC2 and S3,
+say where a request names them.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from local_aws.authorization.needs import ec2, named, s3, with_it
+from local_aws.authorization.needs import named, with_it
 from local_aws.authorization.needs.call import Call, Need
+from local_aws.services.ec2 import permissions as ec2
+from local_aws.services.s3 import permissions as s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -96,7 +96,9 @@ def test_log_loss_is_that_of_what_happened() -> None:
 
 def test_ground_truth_reaches_its_expected_error_and_nothing_else_does_better() -> None:
     matches = list(league.play(seasons=60))
-    means = np.array([league.GROUND_TRUTH.means(m.rating_local, m.rating_visitante) for m in matches])
+    means = np.array(
+        [league.GROUND_TRUTH.means(m.rating_local, m.rating_visitante) for m in matches]
+    )
     actual = np.array([(m.goles_local, m.goles_visitante) for m in matches])
 
     expected, reached = irreducible(means), errors(actual, means)

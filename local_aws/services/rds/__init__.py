@@ -1,0 +1,1 @@
+"""RDS for PostgreSQL: every DB instance is a real server."""

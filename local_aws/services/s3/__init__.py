@@ -1,0 +1,1 @@
+"""S3: moto, with the bytes on disk."""
