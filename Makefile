@@ -170,7 +170,7 @@ docs: $(VENV)/.up ## writes the generated pages: variables, modules, metrics, ma
 .PHONY: site
 site: $(VENV)/.test ## builds the documentation site into build/site; a broken link is an error
 	$(BIN)/python scripts/site_pages.py build/pages
-	@# Not --quiet, which also switches the strict checks off. The variable hides the announcement of the successor (docs/decisions.md).
+	@# Not --quiet, which also switches the strict checks off. The variable hides the announcement of the successor (docs/decisions/).
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .PHONY: lock

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 PAGES = [
     page
-    for pattern in ("README.md", "*/README.md", "*/*/README.md", "docs/*.md", "docs/lab/*.md")
+    for pattern in (
+        *("README.md", "*/README.md", "*/*/README.md"),
+        *("docs/[!R]*.md", "docs/lab/*.md", "docs/decisions/[0-9]*.md"),
+    )
     for page in sorted(ROOT.glob(pattern))
     # Folders of tools, and what `make site` copies.
     if not page.relative_to(ROOT).parts[0].startswith((".", "build"))
@@ -89,7 +92,7 @@ def commands_of_block(page: str, start: int, content: str) -> Iterator[Command]:
 
 
 def commands_of(page: Path) -> list[Command]:
-    """Return what a page tells its reader to run, in blocks and in the running text."""
+    """Return the commands that a page has, in blocks and in the running text."""
     name = str(page.relative_to(ROOT))
     found: dict[str, Command] = {}
     for token in MarkdownIt().enable("table").parse(page.read_text()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,6 +45,7 @@ def code(page: Path) -> list[str]:
     return inline + [line for block in blocks for line in block.splitlines()]
 
 
+@cache
 def variables() -> set[str]:
     """Return the variables of the argument specifications and inventories."""
     names: set[str] = set()
