@@ -63,7 +63,7 @@ def pack(file: Path, archive: Path) -> Path:
 
 
 def summary(archive: Path) -> str:
-    """Tell what is in the archive, and how to read it."""
+    """Describe the archive's contents and how to read them."""
     return (
         f"{archive} holds, in the directory aws-report:\n\n{CONTENTS}\n"
         f"Nothing has been sent. Read it first: tar -xzf {archive}\n"

@@ -42,7 +42,7 @@ OPAQUE_ID = re.compile(
     r"^(Api|Route|Integration|Deployment|Authorizer|Version|Canonical)Id$|^(Next)?VersionIdMarker$"
     r"|^ETag$"
 )
-# Members that name what stands beside them, as {"Key": "password", "Value": "…"}.
+# Members that name the value of a neighbouring member, as {"Key": "password", "Value": "…"}.
 LABELS = ("Key", "Name", "ParameterName", "key", "name")
 LABELLED = re.compile(r"^(Parameter)?Value$", re.IGNORECASE)
 # A value that a model calls sensitive is sought elsewhere if it is as long as this: shorter ones,
@@ -126,7 +126,7 @@ class Scrubber:
     def clean(self, value: Any, shape: Shape | None = None) -> Any:
         """Return a JSON value without what is to be replaced; `shape` is botocore's model of it."""
         self._placeholders.refresh()
-        # Secrets first: one may stand in another member before it is named.
+        # Secrets first: one may occur in another member before it is named.
         self._learn_all(value, shape, "")
         return self._clean(value, shape, "")
 

@@ -26,7 +26,10 @@ PHRASES = {
     r"(?<![Tt]here )\b(is|are|was|were) no (?!longer|more\b|such\b|matter\b)[a-z]": (
         'write "is not a ..."'
     ),
-    r"(?<![Tt]here )\b(is|are) none\b": 'name it: "is not a ...", "there are no ..."',
+    # (Jinja's and Python's comparison with None is meant.)
+    r"(?<![Tt]here )\b(is|are) none\b(?! (or|and|else)\b|\)| [%}])": (
+        'name it: "is not a ...", "there are no ..."'
+    ),
     # The field's own terms.
     r"\b[Mm]end(s|ed|ing)?\b": "fix",
     r"\b[Bb]ur(y|ies|ied|ying)\b": "end, or clean up",

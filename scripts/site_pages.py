@@ -24,7 +24,7 @@ LEFT_OUT = re.compile(r"(^|/)\.")
 
 
 def pages() -> list[str]:
-    """Return the paths of all pages that Git has, or would add; links to pages are no pages."""
+    """Return the paths of all pages that Git has, or would add, except links to pages."""
     # Root may build the site of another's clone.
     git = ["git", "-c", f"safe.directory={ROOT}"]
     listed = subprocess.run(

@@ -26,7 +26,7 @@ from tests import neighbours
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# How fast a machine makes examples is no property of what is tested.
+# The speed at which a machine makes examples is not part of what is tested.
 hypothesis.settings.register_profile(
     "project", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -131,7 +131,7 @@ class LocalAws:
 
     @property
     def extra_variables(self) -> list[str]:
-        """What a playbook is told of this deployment."""
+        """The options that pass this deployment's variables to a playbook."""
         return ["-e", json.dumps(self.variables)]
 
     def play(self, playbook: str, *arguments: str) -> Play:
@@ -182,7 +182,7 @@ class LocalAws:
         return bool(self.neighbours_of or "deployment" in self.variables)
 
     def settle_neighbours(self) -> neighbours.Neighbours:
-        """Let others live in the account."""
+        """Create resources of others in the account."""
         return neighbours.settle_in(
             neighbours.Account(
                 self._administrator,
@@ -195,7 +195,7 @@ class LocalAws:
 
     @contextmanager
     def among_neighbours(self) -> Iterator[None]:
-        """Let others live in the account; assert in the end that what they have is as it was."""
+        """Create resources of others in the account; assert at the end that they are unchanged."""
         settled = self.settle_neighbours()
         yield
         assert settled.losses == {}

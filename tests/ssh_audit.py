@@ -28,7 +28,7 @@ def findings(address: str, port: int = 22) -> dict[str, list[str]]:
         text=True,
         capture_output=True,
     )
-    # 0: good, 2: warnings, 3: failures; everything else is no report.
+    # 0: good, 2: warnings, 3: failures; everything else is not a report.
     if done.returncode not in {0, 2, 3}:
         raise RuntimeError(f"ssh-audit failed: {done.stdout}{done.stderr}")
     report = json.loads(done.stdout)

@@ -12,7 +12,7 @@ one worker, and measures in one go:
 - fresh: a new process that imports the function, connects and answers;
 - floor: the same values as rows of a ready table, over a connection that is open.
 
-All ways that tell all runs have to tell the same values. The machine's speed cancels out in the
+All ways that return all runs have to return the same values. The machine's speed cancels out in the
 ratios; the times alone mean little.
 """
 
@@ -97,7 +97,7 @@ def event(accept_encoding: str) -> dict[str, Any]:
     return content
 
 
-def told(text: str) -> Values:
+def parse_values(text: str) -> Values:
     """Return the values of a text in Prometheus' format."""
     lines = re.findall(r'^mlflow_(\w+)\{run_id="(\w+)"\} (\S+)$', text, re.MULTILINE)
     return {(run_id, name): float(value) for name, run_id, value in lines}
@@ -281,7 +281,7 @@ def measure(cluster: Cluster, size: Size, directory: Path) -> Result:
         result.seconds["N+1, index"] = median(lambda: rest.latest(asked), times) * scale
     environment = settings(cluster, database)
     function = Function(environment)
-    ours = told(function.ask()["body"])
+    ours = parse_values(function.ask()["body"])
     result.series = len(ours)
     runs = {run_id for run_id, _ in theirs}
     comparable = {key: value for key, value in ours.items() if key[0] in runs or scale == 1}
@@ -364,7 +364,7 @@ def show_growth(lines: list[tuple[str, list[tuple[Size, float]]]]) -> None:
 
 
 def main() -> int:
-    """Measure what was asked for; fail if any way tells other values."""
+    """Measure what was asked for; fail if any way returns other values."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=["10x10", "100x100", "1000x100", "1000x1000"])
     options = parser.parse_args()

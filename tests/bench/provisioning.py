@@ -1,11 +1,17 @@
 """How long the playbooks take: a first run on slow machines, and a run that changes nothing.
 
-The first run is compared with what no order of tasks could beat: local AWS is told that a database
-takes 120 s and a host 60 s, so the longer chain is the database's, and what comes after it. Beside
-it the same cloud resources are made by bare boto3 calls, without a host that is set up. The run
-without change is compared with the same tasks under the settings that Ansible has by itself, and
-with bare calls that ask for each resource once. It takes a quarter of an hour, on ports and
-addresses of its own.
+Local AWS is set to take 120 s for a database and 60 s for a host. The first run is compared with:
+
+- what no order of tasks could beat: the longer of the two chains, which is the database's, and what
+  comes after it;
+- the same cloud resources created by bare boto3 calls, without a host that is set up.
+
+The run without changes is compared with:
+
+- the same tasks under Ansible's own settings;
+- bare calls that ask for each resource once.
+
+It takes a quarter of an hour, on ports and addresses of its own.
 """
 
 from __future__ import annotations

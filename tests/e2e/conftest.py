@@ -54,7 +54,7 @@ class Deployment:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """What stands in outputs.json."""
+        """The content of outputs.json."""
         outputs: dict[str, Any] = json.loads((self.directory / "outputs.json").read_text())
         return outputs
 
@@ -90,7 +90,7 @@ class Deployment:
 
     @property
     def token(self) -> str:
-        """The token that the metrics endpoint wants."""
+        """The token that the metrics endpoint requires."""
         return Path(self.outputs["metrics_token_file"]).read_text().strip()
 
     def scrape(self, token: str | None = None, **headers: str) -> requests.Response:
@@ -162,15 +162,15 @@ def deployment() -> Iterator[Deployment]:
 
 
 def log_run(deployment: Deployment) -> dict[str, Any]:
-    """Log a run by the experiment script; return it as MLflow's REST API tells it."""
+    """Log a run by the experiment script; return it as MLflow's REST API does."""
     logged = deployment.experiment(CONFIG)
     assert logged.returncode == 0, logged.stdout + logged.stderr
     found = re.search(r"\b[0-9a-f]{32}\b", logged.stdout)
     assert found, logged.stdout
     answer = deployment.ask("GET", "2.0/mlflow/runs/get", params={"run_id": found.group()})
     assert answer.status_code == requests.codes.ok, answer.text
-    told: dict[str, Any] = answer.json()["run"]
-    return told
+    run: dict[str, Any] = answer.json()["run"]
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Run what README and docs tell their reader to run, page by page, each in a fresh shell."""
+"""Run the commands of README and docs, page by page, each in a fresh shell."""
 
 from __future__ import annotations
 

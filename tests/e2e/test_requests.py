@@ -37,7 +37,7 @@ def test_json_is_read_however_it_is_framed(
     deployment: Deployment, tmp_path: Path, way: str, version: str
 ) -> None:
     client = deployment.client_environment
-    # The password is no argument, which others see.
+    # The password is not an argument, because others see those.
     config = tmp_path / "curlrc"
     config.touch(0o600)
     login = f"{client['MLFLOW_TRACKING_USERNAME']}:{client['MLFLOW_TRACKING_PASSWORD']}"

@@ -1,4 +1,4 @@
-"""The way back: the last file of this directory, by its name and so in the order of tests."""
+"""The teardown: the last file of this directory by its name, so the last tests to run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan, create, drift and mend, pause and resume, and the end: in the order of a deployment's life.
+"""Plan, create, drift and repair, pause and resume, tear down: in the order of a deployment's life.
 
 All are slow: one deployment is made for them and unmade by them.
 """
@@ -390,11 +390,11 @@ def test_drift_is_found(drifted: Play, change: Callable[[Hand], None], said: str
 
 
 @pytest.mark.usefixtures("drifted")
-def test_site_mends_what_drifted(aws: LocalAws) -> None:
-    mended = aws.play("site.yml")
+def test_site_repairs_what_drifted(aws: LocalAws) -> None:
+    repaired = aws.play("site.yml")
     drift = aws.play("playbooks/drift.yml")
 
-    assert mended.returncode == 0, mended.output
+    assert repaired.returncode == 0, repaired.output
     assert drift.returncode == 0, drift.output
 
 

@@ -27,7 +27,7 @@ def processes(host: Host, unit: str) -> set[str]:
 
 
 def held(host: Host) -> int:
-    """Return the bytes that belong to processes or lie in memory file systems, without caches."""
+    """Return the bytes that belong to processes or to memory file systems, without caches."""
     total = 0
     for unit in SERVICES:
         script = READ.format(unit=unit, tree="memory", file="memory.stat")

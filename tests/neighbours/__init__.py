@@ -21,7 +21,7 @@ __all__ = ["Account", "Neighbours", "settle_in"]
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Who lives in an account, and what they had when they had moved in."""
+    """The other users of an account, and what they had at the start."""
 
     account: Account
     before: dict[str, str]

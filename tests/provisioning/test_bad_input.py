@@ -115,8 +115,8 @@ def test_region_that_nobody_knows(aws: LocalAws) -> None:
     ("setting", "said"),
     [
         ("aws_region=eu-west-1", "may use us-east-1, not eu-west-1"),
-        ("aws_ec2_instance_type=t3.xlarge", "'t3.xlarge' is none. Take one like t3.medium"),
-        ("aws_rds_instance_class=db.t3.large", "'db.t3.large' is none. Take one like db.t3.micro"),
+        ("aws_ec2_instance_type=t3.xlarge", "'t3.xlarge' is not an allowed size"),
+        ("aws_rds_instance_class=db.t3.large", "'db.t3.large' is not an allowed size"),
     ],
 )
 def test_what_a_lab_does_not_allow(aws: LocalAws, setting: str, said: str) -> None:

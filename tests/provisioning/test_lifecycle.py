@@ -1,4 +1,4 @@
-"""Plan, create, repeat and delete: the tests stand in the order of a deployment's life."""
+"""Plan, create, repeat and delete: the tests are in the order of a deployment's life."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def deployed_server(
     directory
         An empty folder for settings, artifacts and the log.
     environ
-        What else stands in its environment, e.g. where AWS is.
+        Further variables of its environment, e.g. the address of AWS.
     version
         The version of MLflow, one that has a lock.
     variables
@@ -285,7 +285,7 @@ def unpatched_server(
         "PATH": f"{python.parent}:{os.environ['PATH']}",
         **(environ or {}),
     }
-    # It makes its own tables, which the role's database user may not.
+    # It makes its own tables; the role's database user is not allowed to.
     (directory / "basic_auth.ini").write_text(
         (directory / "basic_auth.ini")
         .read_text()

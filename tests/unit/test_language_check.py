@@ -100,6 +100,7 @@ def test_phrase_of_the_table_is_found(clone: Path, phrase: str) -> None:
         "Users who add a role are asked: Who adds it?",
         "`recommended` and `standards`",
         "MLflow stands for nothing.",
+        "that: quota.value is none or count < quota.value",
     ],
 )
 def test_plain_phrase_is_accepted(clone: Path, phrase: str) -> None:

@@ -52,7 +52,7 @@ def test_argument_specs_and_defaults_agree(role: Path) -> None:
     defaults_file = role / "defaults/main.yml"
     defaults = (yaml.safe_load(defaults_file.read_text()) or {}) if defaults_file.exists() else {}
 
-    # What is computed stands in the specs as prose.
+    # Computed defaults are described in the specs as prose.
     computed = {
         name for name, value in defaults.items() if isinstance(value, str) and "{{" in value
     }

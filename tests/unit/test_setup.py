@@ -1,4 +1,4 @@
-"""What a user is told when the set-up cannot go on."""
+"""The message for a user when the set-up cannot continue."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_neither_root_nor_sudo() -> None:
         done = subprocess.run(
             [*(nobody if os.geteuid() == 0 else []), "/bin/bash", "-s"],
             stdin=script,
-            # Where no program is, sudo is none.
+            # A path without programs has no sudo.
             env={"PATH": "/usr/bin/nowhere"},
             cwd="/",
             text=True,

@@ -179,8 +179,8 @@ class Site:
         pages = self.aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
         return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
 
-    def told(self) -> dict[str, Any]:
-        """What the API tells of everything, in terms that all versions share."""
+    def answers(self) -> dict[str, Any]:
+        """The API's answers about everything, in terms that all versions share."""
         everything = {"view_type": "ALL", "max_results": 1000}
         experiments = self.get("experiments/search", **everything)["experiments"]
         runs = self.post(
@@ -198,7 +198,7 @@ class Site:
                 one["experiment_id"]: [one["name"], one["lifecycle_stage"], tags(one)]
                 for one in experiments
             },
-            "runs": {one["info"]["run_id"]: self.told_of(one) for one in runs},
+            "runs": {one["info"]["run_id"]: self.answers_of(one) for one in runs},
             "models": {one["name"]: [tags(one), one.get("aliases")] for one in models},
             "versions": {
                 (one["name"], one["version"]): [one["source"], one["run_id"], tags(one)]
@@ -214,8 +214,8 @@ class Site:
             "login": self.login(league),
         }
 
-    def told_of(self, run: dict[str, Any]) -> dict[str, Any]:
-        """What the API tells of one run, down to the bytes of its artifacts."""
+    def answers_of(self, run: dict[str, Any]) -> dict[str, Any]:
+        """The API's answers about one run, down to the bytes of its artifacts."""
         info, data = run["info"], run["data"]
         return {
             "info": {

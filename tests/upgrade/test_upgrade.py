@@ -1,6 +1,6 @@
 """Every failure ends on the older release with its data; then the upgrade keeps all of it.
 
-The tests stand in this order: the last of them leaves the newer release.
+The order of the tests matters: the last of them leaves the newer release.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ DROP_IN = "/etc/systemd/system/mlflow.service.d/guard.conf"
 
 @pytest.fixture(scope="session")
 def before(site: Site) -> dict[str, Any]:
-    """What the API of the older release tells of its data."""
-    return site.told()
+    """The older release's answers about its data."""
+    return site.answers()
 
 
 @contextlib.contextmanager
 def unchanged(site: Site) -> Iterator[None]:
     """See that the older release serves every row and every artifact as before."""
-    rows, artifacts, told = site.rows(), site.artifacts(), site.told()
+    rows, artifacts, answers = site.rows(), site.artifacts(), site.answers()
     yield
     gone(site)
     assert site.running == OLD
     assert site.rows() == rows
     assert site.artifacts() == artifacts
-    assert site.told() == told
+    assert site.answers() == answers
     (instance,) = site.instances()
     assert instance["DBInstanceIdentifier"] == "upgrade-mlflow"
 
@@ -255,7 +255,7 @@ def test_upgrade_keeps_everything(site: Site, before: dict[str, Any]) -> None:
 
     assert play.returncode == 0, play.output
     assert site.running == NEW
-    assert site.told() == before
+    assert site.answers() == before
     assert site.artifacts() == artifacts
     (snapshot,) = site.snapshots()
     labels = {one["Key"]: one["Value"] for one in snapshot["TagList"]}

@@ -17,7 +17,7 @@ from tests.postgres import Cluster, open_store, running_cluster
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The function's modules lie side by side, as they do in its zip.
+# The function's modules are in one folder, as in its zip.
 sys.path.insert(0, str(ROOT / "lambda/metrics"))
 
 # What the function may read: exactly what role mlflow_database grants.

@@ -107,7 +107,7 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "unit-key")
-    # Ansible masks the secret key wherever it reads it, so it stands in no name.
+    # Ansible masks the secret key wherever it reads it, so no name contains it.
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "zq7-unit")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -311,11 +311,11 @@ def test_drift_is_predicted_and_mended(
     planned = run_module(MODULE, check=True, **whole(metrics_arn))
     assert planned["changed"]
     assert run_module(INFO, api_id=api_id)["apis"] == meddled
-    mended = run_module(MODULE, **whole(metrics_arn))
-    assert mended["changed"]
-    assert mended["diff"] == planned["diff"]
-    assert mended["diff"]["after"] == made["diff"]["after"]
-    assert mended["permissions"] == made["permissions"]
+    repaired = run_module(MODULE, **whole(metrics_arn))
+    assert repaired["changed"]
+    assert repaired["diff"] == planned["diff"]
+    assert repaired["diff"]["after"] == made["diff"]["after"]
+    assert repaired["permissions"] == made["permissions"]
     assert not run_module(MODULE, **whole(metrics_arn))["changed"]
     assert len(apis.get_apis()["Items"]) == 1
 
@@ -409,8 +409,8 @@ def test_nobody_else_may_call_the_functions_on_request(
     assert plan["changed"]
     assert "stranger" in plan["diff"]["before"]["permissions"][metrics_arn]
     assert "stranger" in policy_ids(functions)
-    mended = run_module(MODULE, **alone)
-    assert mended["changed"]
+    repaired = run_module(MODULE, **alone)
+    assert repaired["changed"]
     assert policy_ids(functions) == {"apigateway-unit-metrics"}
     assert not run_module(MODULE, **alone)["changed"]
 

@@ -43,7 +43,7 @@ def build_wheel(folder: Path, platform: str) -> str:
 
 @pytest.fixture
 def lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a lock of one package that only lies in a folder here."""
+    """Return a lock of one package that exists only in a folder of the test."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     platforms = ("manylinux_2_17_x86_64", "manylinux_2_17_aarch64")
@@ -168,9 +168,9 @@ def test_changed_source_lock_or_target_is_built_anew(
 def test_zip_changed_by_hand_is_mended(run_module: RunModule, src: Path, dest: Path) -> None:
     first = run_module(MODULE, src=str(src), dest=str(dest))
     dest.write_bytes(b"broken")
-    mended = run_module(MODULE, src=str(src), dest=str(dest))
-    assert mended["changed"]
-    assert mended["sha256"] == first["sha256"]
+    repaired = run_module(MODULE, src=str(src), dest=str(dest))
+    assert repaired["changed"]
+    assert repaired["sha256"] == first["sha256"]
 
 
 @pytest.mark.parametrize("note", [b"", b"[]", b'{"sha256": 1}'])
@@ -299,7 +299,7 @@ def test_bytecode_of_the_runtimes_version_is_in_the_zip(
         compiled = [name for name in archive.namelist() if name.endswith(".pyc")]
     tag = sys.implementation.cache_tag
     assert compiled == [f"__pycache__/handler.{tag}.pyc", f"store/__pycache__/__init__.{tag}.pyc"]
-    # It says where the source lies in Lambda, and is not compared with it.
+    # It names the path of the source in Lambda, and is not compared with it.
     assert b"/var/task/handler.py" in (tmp_path / "task" / compiled[0]).read_bytes()
     (tmp_path / "task/handler.py").write_text("raise SystemExit('the source was read')\n")
     command = [sys.executable, "-c", "import handler; print(handler.handle({}, None))"]
@@ -331,23 +331,23 @@ def test_source_that_is_no_python_is_refused(run_module: RunModule, src: Path, d
     assert not dest.exists()
 
 
-def test_inputs_are_told_without_the_contents_of_extra_files(
+def test_inputs_digest_when_extra_files_change_is_the_same(
     run_module: RunModule, src: Path, dest: Path, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "rds-ca.pem"
     params: dict[str, Any] = {"src": str(src), "dest": str(dest)}
-    told = []
+    made = []
     for content in ("old", "old and new"):
         bundle.write_text(content)
-        told.append(run_module(MODULE, **params, extra_files={"rds-ca.pem": str(bundle)}))
+        made.append(run_module(MODULE, **params, extra_files={"rds-ca.pem": str(bundle)}))
     renamed = run_module(MODULE, **params, extra_files={"ca.pem": str(bundle)})
     (src / "handler.py").write_text("def handle(event, context):\n    return None\n")
     changed = run_module(MODULE, **params, extra_files={"rds-ca.pem": str(bundle)})
 
-    assert told[0]["inputs_sha256"] == told[1]["inputs_sha256"]
-    assert told[0]["extra_files_sha256"] != told[1]["extra_files_sha256"]
-    assert told[1]["extra_files_sha256"] == changed["extra_files_sha256"]
-    assert len({made["inputs_sha256"] for made in (told[0], renamed, changed)}) == 3
+    assert made[0]["inputs_sha256"] == made[1]["inputs_sha256"]
+    assert made[0]["extra_files_sha256"] != made[1]["extra_files_sha256"]
+    assert made[1]["extra_files_sha256"] == changed["extra_files_sha256"]
+    assert len({one["inputs_sha256"] for one in (made[0], renamed, changed)}) == 3
 
 
 def test_inputs_are_the_same_with_and_without_an_interpreter_of_the_runtime(

@@ -120,9 +120,9 @@ def test_what_is_not_set_stays_as_it_is(run_module: RunModule) -> None:
 def test_tags_changed_by_hand_are_mended(client: Any, run_module: RunModule) -> None:
     run_module(MODULE, name=NAME, tags={"a": "1"})
     client.tag_resource(SecretId=NAME, Tags=[{"Key": "a", "Value": "x"}, {"Key": "z", "Value": ""}])
-    mended = run_module(MODULE, name=NAME, tags={"a": "1"})
-    assert mended["changed"]
-    assert mended["secret"]["tags"] == {"a": "1"}
+    repaired = run_module(MODULE, name=NAME, tags={"a": "1"})
+    assert repaired["changed"]
+    assert repaired["secret"]["tags"] == {"a": "1"}
 
 
 def test_rotation_gives_another_value_and_keeps_the_one_before(

@@ -1,4 +1,4 @@
-"""What a transcript may not hold is replaced, the same value by the same placeholder."""
+"""Private values of a transcript are replaced, the same value by the same placeholder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SESSION = botocore.session.get_session()
 # Checks of the repository for private keys would find a whole line.
 PEM_LINE = "-----{} RSA PRIVATE KEY-----"
-# What may stand before and after a value in a message, a policy, an ARN or a URL.
+# Characters before and after a value in a message, a policy, an ARN or a URL.
 AROUND = ["", " ", '"', "'", ":", "/", "=", ",", "(", "[", "\n", "arn:aws:iam::", "ö"]
 account_ids = st.text(string.digits, min_size=12, max_size=12)
 ids = st.builds(

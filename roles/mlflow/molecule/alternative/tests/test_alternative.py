@@ -162,7 +162,7 @@ def test_time_comes_from_the_servers_that_were_named(host: Host) -> None:
 def test_secrets_are_in_no_output_of_ansible(
     host: Host, secrets: list[str], client: Client
 ) -> None:
-    # What is written anew is what could be shown.
+    # The new file is what a diff could show.
     host.check_output("find /etc/tracking/secrets -type f -exec truncate --size=0 {} +")
     host.check_output("truncate --size=0 /etc/caddy/tls/key.pem /etc/caddy/tls/metrics")
     done = subprocess.run(

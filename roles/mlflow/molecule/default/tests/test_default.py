@@ -312,7 +312,7 @@ def test_service_answers_again_after_a_kill_of_any_process(
     for victim in sorted(processes(host, unit), key=int, reverse=True):
         if host.run(f"kill -9 {victim}").rc == 0:
             start = time.monotonic()
-            # A zombie waits for a parent that may not look for it.
+            # A zombie waits for a parent that might not look for it.
             alive = f"ps -o stat= -p {victim} | grep -q '^[^Z]'"
             wait_for(lambda alive=alive: host.run(alive).rc != 0, 15)  # type: ignore[misc]
             wait_for(works, 15 - (time.monotonic() - start))

@@ -51,7 +51,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(argument_spec={}, supports_check_mode=True)
     plan = None
-    # Networks without a way to this one service, and accounts that may not ask it, work as well.
+    # Networks that do not reach this service, and accounts without permission for it, work as well.
     with suppress(botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
         patience = botocore.config.Config(
             connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2}

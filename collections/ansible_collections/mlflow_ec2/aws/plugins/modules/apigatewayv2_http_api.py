@@ -30,7 +30,7 @@ options:
   search_tags:
     description:
       - Only APIs that carry all these tags are considered to be the one that O(name) names.
-      - Name the tags that tell one deployment from the other, and put them into O(tags) as well.
+      - Name the tags that distinguish deployments, and put them into O(tags) as well.
     type: dict
   state:
     description:
@@ -601,7 +601,7 @@ class HttpApi:
         }
 
     def present(self) -> dict[str, Any]:
-        """Create or mend the API; return the module's result."""
+        """Create or update the API; return the module's result."""
         if self.facts is None and self.params["api_id"]:
             raise HttpApiError(
                 f"There is no HTTP API with the id {self.params['api_id']}: leave api_id out to "
@@ -719,7 +719,7 @@ class HttpApi:
             self.client.untag_resource(ResourceArn=arn, TagKeys=to_unset, aws_retry=True)
 
     def _apply_routes(self, facts: dict[str, Any], current: Settings, wanted: Settings) -> None:
-        """Point the routes to integrations as wanted, then delete what is left over.
+        """Point the routes to the configured integrations, then delete unused ones.
 
         An integration is replaced rather than changed: a route moves from one to the other at once.
         """

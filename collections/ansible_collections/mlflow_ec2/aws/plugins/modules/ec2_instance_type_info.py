@@ -124,7 +124,7 @@ def main() -> None:
 
 
 def facts(kind: dict[str, Any]) -> dict[str, Any]:
-    """Return what is told of a type."""
+    """Return the facts of an instance type."""
     return {
         "name": kind["InstanceType"],
         "free_tier_eligible": kind.get("FreeTierEligible", False),

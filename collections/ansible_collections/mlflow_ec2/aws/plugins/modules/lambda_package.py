@@ -161,7 +161,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-# Raised whenever the same inputs give another zip, so that older zips are built anew.
+# Raised whenever the same inputs give another zip, so that older zips are built again.
 _FORMAT = 2
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
@@ -297,9 +297,9 @@ def fingerprint(
 
 
 def digests(inputs: dict[str, Any], extra: list[str]) -> dict[str, str]:
-    """Return what tells machines apart that make the zip from other inputs, and nothing else.
+    """Return digests that differ between machines only if the inputs of the zip differ.
 
-    The two are told apart because extra files change by themselves, as a bundle of certificates.
+    Extra files have their own digest: a bundle of certificates changes by itself.
     """
     sources = {name: None if name in extra else text for name, text in inputs["sources"].items()}
     common = {**inputs, "bytecode": None, "sources": sources}
@@ -432,7 +432,7 @@ class Package:
             if note["sha256"] == code_sha256(self.dest):
                 return note
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            pass  # No zip, no note, or one that was cut short: build anew.
+            pass  # No zip, no note, or one that was cut short: build again.
         return {}
 
     def _build(self, sources: dict[str, Member], scratch: Path) -> bool:

@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: rds_parameters_info
 short_description: Read parameters of a DB parameter group
 description:
-  - Reads values of parameters as they stand in a DB parameter group of RDS;
-    M(amazon.aws.rds_instance_param_group_info) tells of groups only that they are there.
+  - Reads the values of parameters in a DB parameter group of RDS;
+    M(amazon.aws.rds_instance_param_group_info) returns only which groups exist.
 author:
   - MLflow on EC2 contributors
 options:

@@ -92,7 +92,7 @@ options:
     default: 30
   force_delete:
     description:
-      - Deletes the secret at once and for ever, also one that is already scheduled for deletion.
+      - Deletes the secret at once and permanently, also one that is already scheduled for deletion.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -219,7 +219,7 @@ _RETRY_PATIENTLY = AWSRetry.jittered_backoff(
 
 
 def plan_settings(params: dict[str, Any], current: dict[str, Any]) -> dict[str, str]:
-    """Return what UpdateSecret has to be told for the description and the key to be as wanted."""
+    """Return the parameters of UpdateSecret that set description and key as configured."""
     changes: dict[str, str] = {}
     if params["description"] is not None and params["description"] != current.get(
         "Description", ""
@@ -274,7 +274,7 @@ class Password:
         return "planned".ljust(self.params["length"], "0")
 
     def present(self) -> dict[str, Any]:
-        """Create, restore or mend the secret; return the module's result."""
+        """Create, restore or update the secret; return the module's result."""
         before = secret_facts(self.current) if self.current else None
         planned = dict(before) if before else self._planned_facts()
         text: str | None = None

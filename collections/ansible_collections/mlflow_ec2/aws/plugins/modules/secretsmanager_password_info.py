@@ -12,9 +12,9 @@ description:
   - Reads the text of a secret, for instance one that M(mlflow_ec2.aws.secretsmanager_password)
     made.
   - With O(tags), lists secrets instead and reads none of them.
-  - Creates and changes nothing. A secret that does not exist, has no text or is scheduled for
-    deletion is no error; RV(value) is not returned then.
-  - The password is no parameter, so Ansible cannot mask it; set C(no_log=true) on the task.
+  - Creates and changes nothing. If a secret does not exist, has no text or is scheduled for
+    deletion, the module succeeds without RV(value).
+  - The password is not a parameter, so Ansible cannot mask it; set C(no_log=true) on the task.
 author:
   - MLflow on EC2 contributors
 options:

@@ -41,7 +41,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 value:
-  description: The quota; V(null) if the account may not ask for it or AWS knows none.
+  description: The quota; V(null) if the account is not allowed to ask for it, or if AWS has none.
   returned: always
   type: float
   sample: 5.0
@@ -55,7 +55,7 @@ with suppress(ImportError):  # AnsibleAWSModule says what is missing.
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import is_boto3_error_code
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-# Lab accounts refuse the question; that is no reason not to go on.
+# Lab accounts refuse the question. The play continues without an answer.
 UNKNOWN = ("AccessDenied", "AccessDeniedException", "NoSuchResourceException")
 
 
