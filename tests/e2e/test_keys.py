@@ -21,7 +21,7 @@ RINGS = ("mlflow-webhook-keys", "mlflow-gateway-passphrases")
 WEBHOOKS = "2.0/mlflow/webhooks"
 KEY_FILE = "/etc/mlflow/secrets/webhook-keys"
 # The first task after the one that writes the host's files.
-WRITTEN = "TASK [mlflow : Look for the program that runs MLflow on this host]"
+WRITTEN = "TASK [mlflow : Find the program that runs MLflow on this host]"
 
 
 def ring(deployment: Deployment, name: str) -> list[str]:

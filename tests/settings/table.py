@@ -166,7 +166,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "aws_region": environment("AWS_REGION", "eu-west-1", other=True),
     "operator_address_url": argument(
         "aws_vpc/tasks/create_security_groups.yml",
-        "Look up the operator's address",
+        "Read the operator's address",
         *("ansible.builtin.uri", "url"),
         expected=r".*/_local/checkip\?settings",
     ),
@@ -225,7 +225,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "aws_ec2_instance_type": Resource(lambda d: d.instance["InstanceType"]),
     "aws_ec2_memory_min_mib": argument(
         "aws_ec2/tasks/preflight.yml",
-        "Check that the host has memory enough",
+        "Check that the host has enough memory",
         *("ansible.builtin.assert", "fail_msg"),
         expected=".*needs 3000.*",
     ),
@@ -287,7 +287,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "aws_rds_backup_days": rds("BackupRetentionPeriod"),
     "aws_rds_ca_url": argument(
         "aws_rds/tasks/certificates.yml",
-        "Fetch the certificates",
+        "Fetch the certificate authorities",
         *("ansible.builtin.uri", "url"),
         expected=r".*/_local/rds-ca.pem\?settings",
     ),
@@ -375,7 +375,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "host_time_servers": file("/etc/chrony/sources.d/host.sources", "^server 192.0.2.123 "),
     # The tracking server.
     "mlflow_access_secure_logging": argument(
-        "mlflow_access/tasks/users.yml", "Keep user", "no_log", expected=False
+        "mlflow_access/tasks/users.yml", "Configure user", "no_log", expected=False
     ),
     "mlflow_access_users": Resource(
         lambda d: (
@@ -504,7 +504,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "mlflow_user": Resource(lambda d: d.property_of("mlflow", "User")),
     "mlflow_version": argument(
         "mlflow/tasks/service.yml",
-        "Make current",
+        "Switch to",
         "ansible.builtin.file",
         "src",
         expected="3.14.0",
@@ -514,11 +514,11 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "/etc/systemd/system/mlflow-watch.timer", "^OnUnitInactiveSec=45$"
     ),
     "mlflow_wheelhouse": argument(
-        "mlflow/tasks/install.yml", "Bring the packages", "when", expected=True, other=True
+        "mlflow/tasks/install.yml", "Copy packages from", "when", expected=True, other=True
     ),
     "mlflow_wheelhouse_dir": argument(
         "mlflow/tasks/wheelhouse.yml",
-        "Bring the packages",
+        "Provide the packages",
         *("vars", "__mlflow_wheels"),
         expected="/var/cache/knobs/3.14.0-.*",
         other=True,
