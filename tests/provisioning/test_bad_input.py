@@ -171,7 +171,7 @@ def test_session_that_has_expired(aws: LocalAws, session: str) -> None:
         ({"aws_ec2_instance_type": "t3.micro"}, "has 1024 MiB of memory"),
         ({"mlflow_workers": 8}, "needs 5120"),
         ({"aws_ec2_instance_type": "t9.huge"}, "no instances of type 't9.huge'"),
-        ({"aws_ec2_subnet": "private-a"}, "no public subnet"),
+        ({"aws_ec2_subnet": "private-a"}, "is not a public subnet"),
         ({"aws_ec2_image_owner": "111111111111"}, "has no image 'debian-13-amd64-*'"),
     ],
 )

@@ -1,4 +1,4 @@
--- What the roles of the server and of the metrics have too much or too little of, one row for tables that
+-- Privileges that the roles of server and metrics lack, or should not have: one row for tables that
 -- differ alike. The server changes rows, but neither tables nor their versions; the metrics role reads some.
 WITH tables AS (
     SELECT c.relname::text AS name, c.relacl AS acl
