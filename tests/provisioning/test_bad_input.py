@@ -86,9 +86,9 @@ def test_version_that_the_region_lacks(aws: LocalAws) -> None:
 @pytest.mark.parametrize(
     ("setting", "cure"),
     [
-        ("aws_rds_storage_gib=19", "from 20 to 65536 GiB, not 19"),
+        ("aws_rds_storage_gib=19", "aws_rds_storage_gib: 19 is not a valid size"),
         ("aws_rds_max_storage_gib=21", "22 or more"),
-        ("aws_rds_backup_days=36", "from 0 to 35 days, not 36"),
+        ("aws_rds_backup_days=36", "aws_rds_backup_days: 36 is not a valid number of days"),
         ("aws_rds_instance_class=db.t2.micro", "aws_rds_instance_class=db.t4g.micro"),
         ("aws_lambda_log_days=31", "30, 60"),
         ("aws_s3_noncurrent_days=0", "aws_s3_noncurrent_days: 0 is not a valid number of days"),
@@ -114,7 +114,7 @@ def test_region_that_nobody_knows(aws: LocalAws) -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("aws_region=eu-west-1", "may use us-east-1, not eu-west-1"),
+        ("aws_region=eu-west-1", "eu-west-1 is not a valid region: this account may use us-east-1"),
         ("aws_ec2_instance_type=t3.xlarge", "'t3.xlarge' is not an allowed size"),
         ("aws_rds_instance_class=db.t3.large", "'db.t3.large' is not an allowed size"),
     ],
@@ -169,8 +169,8 @@ def test_session_that_has_expired(aws: LocalAws, session: str) -> None:
         ({"aws_vpc_cidr": "10.0.0.0/8"}, "must be /16 to /28"),
         ({"aws_vpc_cidr": "10.0.0.0/20"}, "only with a /16"),
         ({"aws_ec2_instance_type": "t3.micro"}, "has 1024 MiB of memory"),
-        ({"mlflow_workers": 8}, "needs 5120"),
-        ({"aws_ec2_instance_type": "t9.huge"}, "no instances of type 't9.huge'"),
+        ({"mlflow_workers": 8}, "at least 5120 MiB is required"),
+        ({"aws_ec2_instance_type": "t9.huge"}, "'t9.huge' is not a valid type"),
         ({"aws_ec2_subnet": "private-a"}, "is not a public subnet"),
         ({"aws_ec2_image_owner": "111111111111"}, "has no image 'debian-13-amd64-*'"),
     ],
