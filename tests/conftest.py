@@ -181,22 +181,22 @@ class LocalAws:
         """Whether others live in the account."""
         return bool(self.neighbours_of or "deployment" in self.variables)
 
-    def settle_neighbours(self) -> neighbours.Neighbours:
+    def create_neighbours(self) -> neighbours.Neighbours:
         """Create resources of others in the account."""
-        return neighbours.settle_in(
+        return neighbours.create_neighbours_in(
             neighbours.Account(
                 self._administrator,
                 self.neighbours_of or self.variables["deployment"],
                 self.cidr,
                 self._neighbours_database_range,
-                self._settle,
+                self._wait_until_consistent,
             )
         )
 
     @contextmanager
     def among_neighbours(self) -> Iterator[None]:
         """Create resources of others in the account; assert at the end that they are unchanged."""
-        settled = self.settle_neighbours()
+        settled = self.create_neighbours()
         yield
         assert settled.losses == {}
 
@@ -218,13 +218,13 @@ class LocalAws:
     def _administrator(self, service: str) -> Any:
         return self.client(service, attempts=10)
 
-    def _settle(self) -> None:
+    def _wait_until_consistent(self) -> None:
         # Secrets that are not listed after that are not compared.
         time.sleep(float(self.settings.get("LOCAL_AWS_STALE_SECONDS", 0)))
 
     @property
     def permissions(self) -> list[Permission]:
-        """What who deploys, and each role, has needed permission for."""
+        """The permissions that the deployer, and each role, has needed."""
         lines = (self.directory / "permissions").read_text().splitlines()
         return [Permission(*json.loads(line)) for line in lines]
 

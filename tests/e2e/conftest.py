@@ -152,7 +152,7 @@ def deployment() -> Iterator[Deployment]:
     start = aws.command("start")
     try:
         assert start.returncode == 0, start.stdout + start.stderr
-        neighbours = aws.settle_neighbours()
+        neighbours = aws.create_neighbours()
         made = run_shell("make up", CLONE, 1200, exported)
         assert made.returncode == 0, made.stdout
         yield Deployment(aws, made.stdout, neighbours)

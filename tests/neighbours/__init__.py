@@ -16,7 +16,7 @@ from tests.neighbours.account import Account
 from tests.neighbours.comparison import state
 from tests.neighbours.moving_in import move_in
 
-__all__ = ["Account", "Neighbours", "settle_in"]
+__all__ = ["Account", "Neighbours", "create_neighbours_in"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Neighbours:
         }
 
 
-def settle_in(account: Account) -> Neighbours:
+def create_neighbours_in(account: Account) -> Neighbours:
     """Let the neighbours move in."""
     move_in(account)
     return Neighbours(account, state(account))

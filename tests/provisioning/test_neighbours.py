@@ -44,7 +44,7 @@ def api(aws: LocalAws) -> str:
 
 def test_comparison_names_each_neighbour_that_lost_something(aws: LocalAws) -> None:
     near = LocalAws(aws.directory, aws.port, neighbours_of=NAME)
-    neighbours = near.settle_neighbours()
+    neighbours = near.create_neighbours()
     before = neighbours.losses
     network, rules, endpoint = vpc(aws), group(aws), api(aws)
     aws.client("ec2").create_tags(Resources=[network], Tags=TAG)

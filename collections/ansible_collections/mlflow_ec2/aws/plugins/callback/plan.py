@@ -53,7 +53,7 @@ _IDENTITY = re.compile(r"(^|_)(arn|id|ids)\Z")
 # What our roles and amazon.aws plan with in the place of what is not there yet.
 _PLANNED_IDENTITY = re.compile(r"-(0{17}|x{8})\Z")
 # Parameters about how a module works, and not about the wanted state.
-_MANNERS = {"state", "wait", "wait_timeout", "apply_immediately", "filters", "name"}
+_MODULE_OPTIONS = {"state", "wait", "wait_timeout", "apply_immediately", "filters", "name"}
 _NO_STATE = {
     *("invocation", "changed", "msg", "spec", "diff", "item", "warnings", "deprecations"),
     *("changes", "ansible_loop_var", "_ansible_item_label"),
@@ -194,8 +194,8 @@ def differences(result: Mapping[str, Any]) -> Iterator[str]:
     present = {name: value for name, value in result.items() if name not in _NO_STATE}
     for name, wanted in _arguments(result).items():
         for value in _values(present, name):
-            if name not in _MANNERS and _comparable(value, wanted):
-                yield from _told(name, value, wanted)
+            if name not in _MODULE_OPTIONS and _comparable(value, wanted):
+                yield from _argument_differences(name, value, wanted)
             break
 
 
@@ -220,7 +220,7 @@ def _lines(diff: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         # A key in `before` alone is described and not managed.
         for name in after:
-            yield from _compared(name, before.get(name), after[name])
+            yield from _value_differences(name, before.get(name), after[name])
     elif isinstance(before, str) and isinstance(after, str):
         title = diff.get("before_header") or diff.get("after_header")
         if title:
@@ -232,10 +232,10 @@ def _lines(diff: Mapping[str, Any]) -> Iterator[str]:
         yield from str(prepared).splitlines()
 
 
-def _compared(name: str, present: Any, wanted: Any) -> Iterator[str]:
+def _value_differences(name: str, present: Any, wanted: Any) -> Iterator[str]:
     if isinstance(present, dict) and isinstance(wanted, dict):
         for key in [*present, *(key for key in wanted if key not in present)]:
-            yield from _compared(f"{name}.{key}", present.get(key), wanted.get(key))
+            yield from _value_differences(f"{name}.{key}", present.get(key), wanted.get(key))
     elif _plain(present) != _plain(wanted):
         yield f"{name}: {_short(present)} -> {_short(wanted)}"
 
@@ -250,14 +250,14 @@ def _comparable(present: Any, wanted: Any) -> bool:
     return wanted is not None and not isinstance(present, dict | list)
 
 
-def _told(name: str, present: Any, wanted: Any) -> Iterator[str]:
+def _argument_differences(name: str, present: Any, wanted: Any) -> Iterator[str]:
     """Yield the differences in parameters of the module; it leaves all else as it is."""
     if isinstance(wanted, dict):
         for key, value in wanted.items():
             if value is not None:
-                yield from _compared(f"{name}.{key}", present.get(key), value)
+                yield from _value_differences(f"{name}.{key}", present.get(key), value)
     else:
-        yield from _compared(name, present, wanted)
+        yield from _value_differences(name, present, wanted)
 
 
 def _plain(value: Any) -> Any:

@@ -111,7 +111,7 @@ def function_exists(client: Any, function_arn: str) -> bool:
     return True
 
 
-def mend_statements(
+def replace_statements(
     client: Any,
     function_arn: str,
     current: dict[str, dict[str, Any]],

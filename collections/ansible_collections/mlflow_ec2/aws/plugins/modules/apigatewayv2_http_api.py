@@ -333,9 +333,9 @@ from ansible_collections.mlflow_ec2.aws.plugins.module_utils.lambda_permission i
     function_exists,
     is_for_api,
     is_statement_of,
-    mend_statements,
     permission,
     read_statements,
+    replace_statements,
     route_source,
     route_statement_id,
 )
@@ -682,7 +682,7 @@ class HttpApi:
         if self.params["routes"] is not None:
             self._apply_routes(facts, current, wanted)
         for function_arn, statements in wanted["permissions"].items():
-            mend_statements(
+            replace_statements(
                 self.functions, function_arn, current["permissions"][function_arn], statements
             )
         for name, stage in wanted["stages"].items():
@@ -834,7 +834,7 @@ class HttpApi:
         if not self.check_mode:
             # The functions are known from the API's integrations, so the API goes last.
             for function_arn, statements in permissions.items():
-                mend_statements(self.functions, function_arn, statements, {})
+                replace_statements(self.functions, function_arn, statements, {})
             if self.facts:
                 self.client.delete_api(ApiId=self.facts["api_id"], aws_retry=True)
         before = settings_of(self.facts) if self.facts else {}

@@ -285,7 +285,7 @@ class Password:
                 text = self.params["initial"] or self.new_text()
                 create(self.client, self.params, text)
         else:
-            text, changed = self._mend(self.current, planned)
+            text, changed = self._update(self.current, planned)
 
         if self.check_mode or not changed:
             after = planned
@@ -307,7 +307,7 @@ class Password:
             "version_id": _NEW_VERSION,
         }
 
-    def _mend(self, current: dict[str, Any], planned: dict[str, Any]) -> tuple[str | None, bool]:
+    def _update(self, current: dict[str, Any], planned: dict[str, Any]) -> tuple[str | None, bool]:
         """Change what differs, note it in `planned`; return the text, and whether any did."""
         changed = False
         read = read_value
@@ -339,9 +339,9 @@ class Password:
             if not self.check_mode:
                 self.client.update_secret(SecretId=self.name, aws_retry=True, **settings)
 
-        return text, self._mend_tags(current, planned) or changed
+        return text, self._update_tags(current, planned) or changed
 
-    def _mend_tags(self, current: dict[str, Any], planned: dict[str, Any]) -> bool:
+    def _update_tags(self, current: dict[str, Any], planned: dict[str, Any]) -> bool:
         wanted = self.params["tags"]
         if wanted is None:
             return False
