@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from ansible_collections.mlflow_ec2.aws.plugins.action.settings_check import mappings
 
 from tests.conftest import BIN, ROOT
 
@@ -161,3 +162,15 @@ def test_run_that_is_no_plan_says_nothing(plan: Callable[..., Planned], tmp_path
     assert (tmp_path / "new").read_text() == "new\n"
     assert "PLAN" not in found.output
     assert found.plan == {}
+
+
+def test_tasks_with_action_difference_name_the_planned_resource() -> None:
+    tasks = [
+        task
+        for file in ROOT.glob("roles/*/tasks/*.yml")
+        for task in mappings(yaml.safe_load(file.read_text()))
+        if DIFFERENCE in task
+    ]
+
+    assert len(tasks) >= 6
+    assert [task["name"] for task in tasks if not task["name"].startswith("Plan ")] == []

@@ -1,18 +1,28 @@
-"""Every playbook says first where Ansible has to be called, if it is called elsewhere."""
+"""playbooks/README.md: the index of the playbooks."""
 
 from __future__ import annotations
 
-import pytest
+import re
+
 import yaml
 
 from tests.conftest import ROOT
 
-PLAYBOOKS = sorted(path.name for path in (ROOT / "playbooks").glob("*.yml"))
+INDEX = (ROOT / "playbooks/README.md").read_text()
+STAGES, OPERATIONS = (re.findall(r"`(\w+)\.yml`", part) for part in INDEX.split("## Operations"))
 
 
-@pytest.mark.parametrize("name", PLAYBOOKS)
-def test_playbook_checks_the_configuration_first(name: str) -> None:
-    while name != "configuration.yml":
-        first = yaml.safe_load((ROOT / "playbooks" / name).read_text())[0]
-        assert "ansible.builtin.import_playbook" in first, name
-        name = first["ansible.builtin.import_playbook"]
+def test_index_lists_the_stages_in_the_order_of_site() -> None:
+    imported = [
+        play["ansible.builtin.import_playbook"].removeprefix("playbooks/").removesuffix(".yml")
+        for play in yaml.safe_load((ROOT / "site.yml").read_text())
+    ]
+    rows = re.findall(r"(?m)^\| `(\w+)\.yml`", INDEX.split("## Operations")[0])
+
+    assert rows == imported
+
+
+def test_index_lists_each_playbook() -> None:
+    listed = {*STAGES, *OPERATIONS} - {"site"}
+
+    assert listed == {path.stem for path in (ROOT / "playbooks").glob("*.yml")}

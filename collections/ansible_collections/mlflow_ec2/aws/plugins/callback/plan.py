@@ -28,6 +28,17 @@ description:
   - At the end of a run under C(--check), lists what would be created, changed and deleted, with
     what differs as far as the module reports it, and says how much is left as it is.
   - Without C(--check) it says nothing.
+notes:
+  - The plan relies on these properties of tasks and modules.
+  - A module reports C(changed) under C(--check). Where a module cannot, a task with
+    M(mlflow_ec2.aws.difference) before it does.
+  - The name of a task is C(Create) or C(Plan) and the resource, or another verb and its object.
+    Tasks with M(mlflow_ec2.aws.difference) are named C(Plan) and the resource.
+  - A result says what would happen by parameter C(state=absent) (delete), by C(existed), by
+    C(before) in its C(diff), or by the presence of an identity such as an ARN (change, else create).
+  - Read-only modules are named C(*_info), or are in a list of this plugin. What they leave
+    unchanged is not counted.
+  - Handlers and tasks with C(check_mode=false) are not part of a plan.
 options:
   plan_file:
     description: File to which the plan is written as JSON as well; none if it is empty.
