@@ -28,8 +28,9 @@ _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
 
 # Lambda passes no larger answer on, counted as the JSON that it makes of it.
 _LIMIT_BYTES = 6 * 1024 * 1024
-# JSON writes one of our ASCII characters in two at most, another in twelve.
-_GROWTH = {True: 2, False: 12}
+# The most characters that JSON writes for one of ours: "\\n" in ASCII, "\\ud83d\\ude00" otherwise.
+_ASCII_GROWTH = 2
+_UNICODE_GROWTH = 12
 
 
 class Answer(NamedTuple):
@@ -65,7 +66,8 @@ class Answer(NamedTuple):
             "body": body,
             "isBase64Encoded": packed,
         }
-        surely_at_most = len(body) * _GROWTH[body.isascii()] + 1000
+        growth = _ASCII_GROWTH if body.isascii() else _UNICODE_GROWTH
+        surely_at_most = len(body) * growth + 1000
         if surely_at_most > _LIMIT_BYTES and len(json.dumps(answer)) > _LIMIT_BYTES:
             raise TooLargeError(packed=packed)
         return answer
