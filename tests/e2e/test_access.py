@@ -28,7 +28,7 @@ def test_reader_sees_everything_and_writes_nothing(deployment: Deployment) -> No
     assert refused.status_code == requests.codes.forbidden
 
 
-def test_member_logs_into_what_others_made(deployment: Deployment) -> None:
+def test_member_logs_into_an_experiment_of_another_user(deployment: Deployment) -> None:
     made = deployment.ask("POST", CREATE, json={"name": "of the administrator"}).json()
 
     logged = deployment.ask("POST", "2.0/mlflow/runs/create", "users/ana.env", json=made)

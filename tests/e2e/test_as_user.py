@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECONDS = 90
 
 
-def test_shell_of_user_has_no_variables_but_those_of_mlflow_env(deployment: Deployment) -> None:
+def test_shell_of_user_has_only_the_variables_of_mlflow_env(deployment: Deployment) -> None:
     done = deployment.use("compgen -e", SECONDS)
     of_login = {"HOME", "LANG", "OLDPWD", "PATH", "PIP_INDEX_URL", "PWD", "SHLVL", "TERM", "USER"}
     of_network = {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Deployment
 
 
-def test_make_up_prints_the_way_in_and_a_metric(deployment: Deployment) -> None:
+def test_make_up_prints_the_endpoints_and_a_metric(deployment: Deployment) -> None:
     outputs = deployment.outputs
 
     assert f"api_gateway_endpoint = {outputs['api_gateway_endpoint']}" in deployment.printed
@@ -73,7 +73,9 @@ def test_second_run_changes_nothing(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("name", ["lambda", "api_gateway"])
-def test_playbook_of_one_part_finds_the_others_by_itself(deployment: Deployment, name: str) -> None:
+def test_playbook_run_alone_finds_the_resources_of_others(
+    deployment: Deployment, name: str
+) -> None:
     play = deployment.aws.play(f"playbooks/{name}.yml")
 
     assert play.returncode == 0, play.output
@@ -87,13 +89,13 @@ def test_plan_of_a_converged_deployment_changes_nothing(deployment: Deployment) 
     assert play.recap["changed"] == 0, play.output
 
 
-def test_host_is_a_server_like_any_other(deployment: Deployment) -> None:
+def test_host_over_ssh_shows_unit_and_journal(deployment: Deployment) -> None:
     assert deployment.ssh("systemctl is-active mlflow").stdout.strip() == "active"
     assert "Active: active (running)" in deployment.ssh("systemctl status mlflow").stdout
     assert "mlflow" in deployment.ssh("sudo journalctl -u mlflow --no-pager").stdout
 
 
-def test_host_knows_itself_only_by_a_token(deployment: Deployment) -> None:
+def test_instance_metadata_requires_a_token(deployment: Deployment) -> None:
     metadata = "http://169.254.169.254/latest"
     bare = f"curl -s -o /dev/null -w '%{{http_code}}' {metadata}/meta-data/instance-id"
     token = f"$(curl -s -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' {metadata}/api/token)"
@@ -116,7 +118,7 @@ def test_run_is_read_back_with_its_parameters_and_metrics(run: dict[str, Any]) -
     assert run["data"]["params"]
 
 
-def test_model_lies_in_the_bucket(deployment: Deployment, run: dict[str, Any]) -> None:
+def test_model_is_stored_in_the_bucket(deployment: Deployment, run: dict[str, Any]) -> None:
     s3 = deployment.aws.client("s3")
     keys: list[str] = []
     for page in s3.get_paginator("list_objects_v2").paginate(
@@ -128,7 +130,7 @@ def test_model_lies_in_the_bucket(deployment: Deployment, run: dict[str, Any]) -
     assert [key for key in keys if f"/{experiment}/" in key and key.endswith("/MLmodel")]
 
 
-def test_tracking_server_wants_a_login(deployment: Deployment) -> None:
+def test_tracking_server_without_a_login_answers_401(deployment: Deployment) -> None:
     url = f"{deployment.outputs['mlflow_tracking_uri']}/api/2.0/mlflow/experiments/search"
     answer = requests.get(
         url,
@@ -140,7 +142,7 @@ def test_tracking_server_wants_a_login(deployment: Deployment) -> None:
     assert answer.status_code == requests.codes.unauthorized
 
 
-def test_secrets_stand_in_no_log(deployment: Deployment) -> None:
+def test_logs_have_no_secrets(deployment: Deployment) -> None:
     secrets = [
         secret["Name"]
         for secret in deployment.aws.client("secretsmanager").list_secrets()["SecretList"]

@@ -48,7 +48,7 @@ def test_values_are_those_that_mlflow_has(deployment: Deployment, run: dict[str,
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "x" * 8_000])
-def test_stranger_is_told_nothing(deployment: Deployment, token: str) -> None:
+def test_request_without_a_valid_token_is_refused(deployment: Deployment, token: str) -> None:
     answer = deployment.scrape(token)
 
     assert answer.status_code == requests.codes.unauthorized
@@ -56,7 +56,7 @@ def test_stranger_is_told_nothing(deployment: Deployment, token: str) -> None:
     assert "mlflow_" not in answer.text
 
 
-def test_promtool_finds_nothing_to_say(deployment: Deployment) -> None:
+def test_promtool_accepts_the_metrics(deployment: Deployment) -> None:
     checked = subprocess.run(
         ["promtool", "check", "metrics"],
         input=deployment.scrape().text,
@@ -69,7 +69,7 @@ def test_promtool_finds_nothing_to_say(deployment: Deployment) -> None:
     assert checked.stdout + checked.stderr == ""
 
 
-def test_openmetrics_is_given_to_who_wants_it(deployment: Deployment, run: dict[str, Any]) -> None:
+def test_openmetrics_is_served_on_request(deployment: Deployment, run: dict[str, Any]) -> None:
     answer = deployment.scrape(Accept="application/openmetrics-text; version=1.0.0")
     parse: Any = openmetrics.text_string_to_metric_families  # it carries no types
     families = {family.name: family for family in parse(answer.text)}
@@ -232,7 +232,7 @@ def test_eighty_thousand_series_arrive_complete(deployment: Deployment) -> None:
     assert "Accept-Encoding: gzip" in plain.text
 
 
-def test_database_away_is_told_within_two_seconds_and_its_return_is_noticed(
+def test_stopped_database_answers_503_within_two_seconds_and_recovers(
     deployment: Deployment,
 ) -> None:
     rds = deployment.aws.client("rds")
@@ -262,7 +262,7 @@ def test_database_away_is_told_within_two_seconds_and_its_return_is_noticed(
     assert deployment.scrape().status_code == requests.codes.ok
 
 
-def test_token_is_rotated_by_one_run(deployment: Deployment) -> None:
+def test_rotation_replaces_the_token(deployment: Deployment) -> None:
     old = deployment.token
 
     play = deployment.aws.play("playbooks/rotate_metrics_token.yml")

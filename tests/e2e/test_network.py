@@ -50,7 +50,7 @@ def test_member_that_needs_the_database_reaches_it(members: dict[str, Member], n
         ("database", "function", DISCARD),
     ],
 )
-def test_member_without_need_gets_no_answer(
+def test_member_without_a_rule_is_refused(
     members: dict[str, Member], source: str, target: str, port: int
 ) -> None:
     assert members[source].gets_nothing(members[target].address, port)

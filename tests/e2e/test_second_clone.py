@@ -109,7 +109,7 @@ def test_files_of_a_second_clone_serve_ssh_and_clients(second: Deployment) -> No
     assert second.scrape().ok
 
 
-def test_authorities_that_aws_has_added_are_no_drift(
+def test_authorities_that_aws_added_are_not_drift(
     second: Deployment, elsewhere: tuple[Path, str]
 ) -> None:
     directory, url = elsewhere

@@ -33,7 +33,7 @@ def network(deployment: Deployment) -> str:
 
 
 @pytest.mark.parametrize(("section", "role"), [("Host", "host"), ("Function", "metrics")])
-def test_role_without_any_one_of_its_actions_is_refused_a_call(
+def test_role_without_one_of_its_actions_is_refused_a_call(
     deployment: Deployment, section: str, role: str
 ) -> None:
     """By what host and function have needed until now."""
@@ -70,7 +70,7 @@ def test_destroy_leaves_nothing(deployment: Deployment) -> None:
     assert not deployment.directory.exists()
 
 
-def test_neighbours_have_what_they_had(deployment: Deployment) -> None:
+def test_resources_of_neighbours_are_unchanged(deployment: Deployment) -> None:
     assert deployment.neighbours.losses == {}
 
 

@@ -48,7 +48,7 @@ def test_plan_of_an_empty_account_is_to_create_all(aws: LocalAws) -> None:
     assert aws.resources(NAME) == []
 
 
-def test_what_was_created_has_not_drifted(aws: LocalAws) -> None:
+def test_new_deployment_has_no_drift(aws: LocalAws) -> None:
     created = aws.play("site.yml")
     drift = aws.play("playbooks/drift.yml")
 
@@ -487,7 +487,7 @@ def test_parameter_that_waits_for_a_reboot_is_drift_until_the_reboot(hand: Hand)
     assert after.returncode == 0, after.output
 
 
-def test_rotated_token_is_what_the_endpoint_wants_from_then_on(aws: LocalAws) -> None:
+def test_rotated_token_replaces_the_former_one(aws: LocalAws) -> None:
     rotated = aws.play("playbooks/rotate_metrics_token.yml")
     drift = aws.play("playbooks/drift.yml")
 
@@ -510,7 +510,7 @@ def test_second_deployment_of_the_account_and_machine_is_another(aws: LocalAws) 
     assert after.returncode == 0, after.output
 
 
-def test_paused_costs_nothing_by_the_hour_and_keeps_its_address(hand: Hand) -> None:
+def test_paused_deployment_has_no_hourly_costs_and_keeps_its_address(hand: Hand) -> None:
     address = hand.address
 
     paused = hand.aws.play("playbooks/pause.yml")
@@ -526,7 +526,7 @@ def test_paused_costs_nothing_by_the_hour_and_keeps_its_address(hand: Hand) -> N
     assert hand.address == address
 
 
-def test_resumed_answers_again(hand: Hand) -> None:
+def test_resumed_deployment_answers(hand: Hand) -> None:
     address = hand.address
 
     resumed = hand.aws.play("playbooks/resume.yml")
@@ -574,7 +574,7 @@ def ended(command: str) -> bool:
     return True
 
 
-def test_destroy_keeps_data_survives_an_interruption_and_touches_no_stranger(hand: Hand) -> None:
+def test_destroy_when_interrupted_continues_and_keeps_data_and_other_resources(hand: Hand) -> None:
     bucket = hand.bucket
     hand.aws.client("s3").put_object(Bucket=bucket, Key="1/model", Body=b"precious")
     others = strangers(hand)
@@ -605,7 +605,7 @@ def test_destroy_keeps_data_survives_an_interruption_and_touches_no_stranger(han
     assert again.recap["changed"] == 0, again.output
 
 
-def test_passwords_come_back_with_the_next_deployment_of_the_name(hand: Hand) -> None:
+def test_passwords_of_a_deleted_deployment_are_restored(hand: Hand) -> None:
     secrets = hand.aws.client("secretsmanager")
     play = hand.aws.play("playbooks/secrets.yml")
 
@@ -613,7 +613,7 @@ def test_passwords_come_back_with_the_next_deployment_of_the_name(hand: Hand) ->
     assert secrets.get_secret_value(SecretId=f"{NAME}/database-master")["SecretString"]
 
 
-def test_purge_takes_the_rest(hand: Hand) -> None:
+def test_purge_deletes_the_data(hand: Hand) -> None:
     play = hand.aws.play("playbooks/destroy.yml", "-e", f"confirm={NAME}", "-e", "purge=true")
 
     assert play.returncode == 0, play.output
@@ -621,14 +621,14 @@ def test_purge_takes_the_rest(hand: Hand) -> None:
     assert buckets == hand.snapshots == []
 
 
-def test_calls_are_those_that_the_policy_is_made_of(aws: LocalAws, project: Path) -> None:
+def test_recorded_calls_equal_the_actions_of_the_policy(aws: LocalAws, project: Path) -> None:
     """The last, as all that is called by then counts."""
     kept = (project / "docs/iam/actions/life.txt").read_text().split()
 
     assert aws.actions == kept, "\n".join(aws.actions)
 
 
-def test_policy_without_any_one_of_its_actions_refuses_a_call(aws: LocalAws) -> None:
+def test_policy_without_one_of_its_actions_refuses_a_call(aws: LocalAws) -> None:
     kept = (ROOT / "docs/iam/actions/life.txt").read_text().split()
     table = mutate(json.loads(deploy_policy(NAME)), aws.permissions_of("user/deployer"))
     found = rows({row: types for row, types in table.items() if row[1] in kept})

@@ -67,7 +67,7 @@ def test_preflight_free_plan_names_all_variables_at_once(free: LocalAws) -> None
 
 
 @pytest.mark.slow
-def test_preflight_plan_that_may_not_be_read_is_no_obstacle(free: LocalAws) -> None:
+def test_preflight_without_permission_to_read_the_plan_passes(free: LocalAws) -> None:
     # The check after that of the account ends it.
     with free.denied("freetier:*"):
         said = one_message(free.play(*PREFLIGHT, "-e", "aws_vpc_cidr=10.0.0.0/8"))
@@ -75,7 +75,7 @@ def test_preflight_plan_that_may_not_be_read_is_no_obstacle(free: LocalAws) -> N
     assert "aws_vpc_cidr" in said
 
 
-def test_preflight_region_that_the_organisation_denies(lab: LocalAws) -> None:
+def test_preflight_region_that_the_organisation_denies_is_refused(lab: LocalAws) -> None:
     said = one_message(lab.play(*PREFLIGHT, "-e", "aws_region=us-west-2"))
 
     assert "aws_region: us-west-2 is not a valid region for this account" in said
@@ -83,7 +83,7 @@ def test_preflight_region_that_the_organisation_denies(lab: LocalAws) -> None:
     assert lab.resources(NAME, "us-west-2") == []
 
 
-def test_preflight_organisation_that_denies_changes_only(free: LocalAws) -> None:
+def test_preflight_organisation_that_denies_only_changes_is_refused(free: LocalAws) -> None:
     with free.denied("ec2:Create*", "rds:Create*"):
         said = one_message(free.play(*PREFLIGHT, *FREE_PLAN_CURES))
 
@@ -92,7 +92,7 @@ def test_preflight_organisation_that_denies_changes_only(free: LocalAws) -> None
 
 
 @pytest.mark.slow
-def test_preflight_deployment_that_the_policy_is_not_for(free: LocalAws) -> None:
+def test_preflight_deployment_outside_the_policy_is_refused(free: LocalAws) -> None:
     said = one_message(free.play(*PREFLIGHT, *FREE_PLAN_CURES, "-e", "deployment=other"))
 
     assert "deployment: other is not a valid name here" in said
@@ -110,7 +110,7 @@ def test_preflight_lab_names_its_inventory_and_variables(lab: LocalAws) -> None:
 
 
 @pytest.mark.slow
-def test_preflight_ready_made_role_that_is_missing(lab: LocalAws) -> None:
+def test_preflight_missing_ready_made_role_is_named(lab: LocalAws) -> None:
     said = one_message(
         lab.play(*PREFLIGHT, "-e", "@inventory/lab.yml", "-e", "aws_iam_function_role=NoRole")
     )
@@ -120,7 +120,7 @@ def test_preflight_ready_made_role_that_is_missing(lab: LocalAws) -> None:
 
 
 @pytest.mark.slow
-def test_site_on_the_free_plan_stands_with_the_cures(free: LocalAws) -> None:
+def test_site_on_the_free_plan_with_the_cures_is_created(free: LocalAws) -> None:
     created = free.play("site.yml", *FREE_PLAN_CURES)
     again = free.play("site.yml", *FREE_PLAN_CURES)
     ended = free.play("playbooks/destroy.yml", "-e", f"confirm={NAME}", "-e", "purge=true")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.conftest import LocalAws
 
 
-def test_local_aws_that_does_not_run(tmp_path: Path, aws: LocalAws) -> None:
+def test_local_aws_not_running_names_the_cure(tmp_path: Path, aws: LocalAws) -> None:
     play = replace(aws, directory=tmp_path, port=5573).play("site.yml")
 
     assert play.returncode != 0
@@ -25,21 +25,21 @@ def test_local_aws_that_does_not_run(tmp_path: Path, aws: LocalAws) -> None:
     assert "-i inventory/aws" in play.output
 
 
-def test_deployment_that_cannot_name_a_bucket(aws: LocalAws) -> None:
+def test_invalid_deployment_name_is_refused(aws: LocalAws) -> None:
     play = aws.play("site.yml", "-e", "deployment=My_Deployment")
 
     assert play.returncode != 0
     assert "lower-case letters" in play.output
 
 
-def test_range_that_is_no_range(aws: LocalAws) -> None:
+def test_invalid_range_is_refused_with_an_example(aws: LocalAws) -> None:
     play = aws.play("site.yml", "-e", '{"allowed_cidrs": ["my-office"]}')
 
     assert play.returncode != 0
     assert "203.0.113.7/32" in play.output
 
 
-def test_zone_that_the_region_lacks(aws: LocalAws) -> None:
+def test_zone_that_the_region_lacks_is_named(aws: LocalAws) -> None:
     subnet = '{"name": "public-a", "cidr": "10.0.1.0/24", "zone": "mars-1a", "public": true}'
     private = [subnet.replace("true", "false").replace(".1.", f".{i}.") for i in (2, 3)]
     private[1] = private[1].replace("mars-1a", "us-east-1a")
@@ -75,7 +75,7 @@ def test_preflight_new_deployment_of_an_old_release_is_refused(aws: LocalAws) ->
     assert allowed.returncode == 0, allowed.output
 
 
-def test_version_that_the_region_lacks(aws: LocalAws) -> None:
+def test_engine_version_that_the_region_lacks_is_named(aws: LocalAws) -> None:
     play = aws.play("site.yml", "-e", "aws_rds_engine_version=99")
 
     assert play.returncode != 0
@@ -94,7 +94,7 @@ def test_version_that_the_region_lacks(aws: LocalAws) -> None:
         ("aws_s3_noncurrent_days=0", "aws_s3_noncurrent_days: 0 is not a valid number of days"),
     ],
 )
-def test_database_or_log_that_aws_refuses(aws: LocalAws, setting: str, cure: str) -> None:
+def test_invalid_database_or_log_setting_is_refused(aws: LocalAws, setting: str, cure: str) -> None:
     play = aws.play("site.yml", "-e", setting)
 
     assert play.returncode != 0
@@ -103,7 +103,7 @@ def test_database_or_log_that_aws_refuses(aws: LocalAws, setting: str, cure: str
     assert aws.resources("prov") == []
 
 
-def test_region_that_nobody_knows(aws: LocalAws) -> None:
+def test_unknown_region_is_named(aws: LocalAws) -> None:
     play = aws.play("site.yml", "-e", "aws_region=mars-1")
 
     assert play.returncode != 0
@@ -119,7 +119,9 @@ def test_region_that_nobody_knows(aws: LocalAws) -> None:
         ("aws_rds_instance_class=db.t3.large", "'db.t3.large' is not an allowed size"),
     ],
 )
-def test_what_a_lab_does_not_allow(aws: LocalAws, setting: str, said: str) -> None:
+def test_setting_that_a_lab_does_not_allow_is_refused(
+    aws: LocalAws, setting: str, said: str
+) -> None:
     play = aws.play("site.yml", "-e", "@inventory/lab.yml", "-e", setting)
 
     assert play.returncode != 0
@@ -150,7 +152,7 @@ def session(aws: LocalAws) -> Iterator[str]:
     iam.delete_role(RoleName=name)
 
 
-def test_session_that_has_expired(aws: LocalAws, session: str) -> None:
+def test_expired_session_is_named(aws: LocalAws, session: str) -> None:
     expired = aws.directory / "expired"
     good = aws.play("playbooks/preflight.yml")
     expired.write_text(f"{session}\n")
@@ -175,14 +177,16 @@ def test_session_that_has_expired(aws: LocalAws, session: str) -> None:
         ({"aws_ec2_image_owner": "111111111111"}, "has no image 'debian-13-amd64-*'"),
     ],
 )
-def test_settings_that_do_not_fit(aws: LocalAws, variables: dict[str, Any], said: str) -> None:
+def test_invalid_setting_is_refused_with_its_reason(
+    aws: LocalAws, variables: dict[str, Any], said: str
+) -> None:
     play = aws.play("playbooks/preflight.yml", "-e", json.dumps(variables))
 
     assert play.returncode != 0
     assert said in " ".join(play.output.split()), play.output
 
 
-def test_subnets_that_overlap(aws: LocalAws) -> None:
+def test_overlapping_subnets_are_named(aws: LocalAws) -> None:
     subnets = [
         {"name": "a", "cidr": "10.0.0.0/20", "zone": "us-east-1a", "public": True},
         {"name": "b", "cidr": "10.0.8.0/24", "zone": "us-east-1b", "public": False},
@@ -194,7 +198,7 @@ def test_subnets_that_overlap(aws: LocalAws) -> None:
     assert "10.0.0.0/20 of 'a' and 10.0.8.0/24 of 'b' overlap" in play.output
 
 
-def test_account_without_room_for_a_network(aws: LocalAws) -> None:
+def test_account_at_its_quota_of_networks_is_refused(aws: LocalAws) -> None:
     ec2 = aws.client("ec2")
     vpcs = [
         ec2.create_vpc(CidrBlock="172.31.0.0/16")["Vpc"]["VpcId"]
@@ -208,7 +212,7 @@ def test_account_without_room_for_a_network(aws: LocalAws) -> None:
     assert "The account has 5 VPCs" in play.output
 
 
-def test_account_without_room_for_an_address(aws: LocalAws) -> None:
+def test_account_at_its_quota_of_addresses_is_refused(aws: LocalAws) -> None:
     ec2 = aws.client("ec2")
     room = 5 - len(ec2.describe_addresses()["Addresses"])
     addresses = [ec2.allocate_address(Domain="vpc")["AllocationId"] for _ in range(room)]
@@ -223,7 +227,9 @@ def test_account_without_room_for_an_address(aws: LocalAws) -> None:
 @pytest.mark.parametrize(
     ("name", "leads_to"), [("nowhere.invalid", "no address"), ("localhost", "127.0.0.1")]
 )
-def test_name_that_does_not_lead_to_the_host(aws: LocalAws, name: str, leads_to: str) -> None:
+def test_name_that_does_not_lead_to_the_host_is_refused(
+    aws: LocalAws, name: str, leads_to: str
+) -> None:
     ec2 = aws.client("ec2")
     tags = [{"Key": "Deployment", "Value": "prov"}]
     address = ec2.allocate_address(

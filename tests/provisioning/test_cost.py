@@ -116,7 +116,7 @@ def test_type_that_is_not_burstable_has_no_credits(nowhere: LocalAws) -> None:
         ("aws_ec2_instance_type=x9.huge", "has no price of x9.huge: add it there"),
     ],
 )
-def test_price_that_nobody_knows(nowhere: LocalAws, setting: str, said: str) -> None:
+def test_unknown_price_is_named(nowhere: LocalAws, setting: str, said: str) -> None:
     play = nowhere.play("playbooks/cost.yml", "-e", setting)
 
     assert play.returncode != 0

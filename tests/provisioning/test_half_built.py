@@ -34,7 +34,7 @@ QUICK = {"rds:CreateDBInstance"}
         for action in LAST_ACTIONS
     ],
 )
-def test_destroy_of_what_is_half_built_leaves_nothing(aws: LocalAws, action: str) -> None:
+def test_destroy_of_an_incomplete_deployment_leaves_nothing(aws: LocalAws, action: str) -> None:
     with aws.denied(action):
         built = aws.play("site.yml")
     half = aws.resources("prov")

@@ -33,7 +33,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     )
 
 
-def test_whole_site_stands_on_the_ready_made_roles(lab: LocalAws) -> None:
+def test_site_with_ready_made_roles_is_created(lab: LocalAws) -> None:
     created = lab.play("site.yml", *LAB)
     again = lab.play("site.yml", *LAB)
 
@@ -42,7 +42,7 @@ def test_whole_site_stands_on_the_ready_made_roles(lab: LocalAws) -> None:
     assert again.recap["changed"] == 0, again.output
 
 
-def test_without_the_lab_s_settings_aws_s_refusal_is_told(lab: LocalAws) -> None:
+def test_lab_without_its_settings_shows_the_refusal_of_aws(lab: LocalAws) -> None:
     play = lab.play("playbooks/iam.yml", *LAB, "-e", "aws_iam_mode=create")
 
     assert play.returncode != 0
@@ -58,7 +58,7 @@ def test_host_and_function_have_the_ready_made_roles(lab: LocalAws) -> None:
     assert function["Role"] == "arn:aws:iam::123456789012:role/LabRole"
 
 
-def test_the_end_leaves_the_roles(lab: LocalAws) -> None:
+def test_destroy_leaves_ready_made_roles(lab: LocalAws) -> None:
     play = lab.play("playbooks/destroy.yml", *LAB, "-e", "confirm=lab", "-e", "purge=true")
 
     assert play.returncode == 0, play.output

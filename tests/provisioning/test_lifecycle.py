@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PLAYBOOKS = ["vpc", "s3", "iam", "secrets", "rds", "ec2"]
 
 
-def test_plan_of_an_empty_account_walks_the_whole_site(aws: LocalAws) -> None:
+def test_plan_of_an_empty_account_covers_the_whole_site(aws: LocalAws) -> None:
     play = aws.play("site.yml", "--check", "--diff")
 
     assert play.returncode == 0, play.output

@@ -63,7 +63,7 @@ def test_patterns_of_actions_match_the_needed_actions_only(
     assert allowed_actions == needed
 
 
-def test_what_writes_is_confined_to_the_deployment(statements: list[dict[str, Any]]) -> None:
+def test_writing_actions_are_confined_to_the_deployment(statements: list[dict[str, Any]]) -> None:
     """By a name or a tag, but for what AWS confines by neither."""
     readers = ("Describe", "Get", "List")
     wide = [
@@ -102,14 +102,14 @@ THEIRS: dict[str, tuple[str, ...]] = {"aws:resourcetag/deployment": ("other",)}
         ("ec2:DeleteVpc", "vpc/vpc-1"),
     ],
 )
-def test_only_what_has_the_deployment_s_tag_is_changed(action: str, resource: str) -> None:
+def test_changes_are_confined_to_the_deployment_tag(action: str, resource: str) -> None:
     arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:{resource}"
     assert allowed(action, arn, OURS)
     assert not allowed(action, arn, THEIRS)
     assert not allowed(action, arn, {})
 
 
-def test_tags_are_given_to_what_is_made_only() -> None:
+def test_tags_are_allowed_on_creation_only() -> None:
     arn = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/*"
     tag: dict[str, tuple[str, ...]] = {"aws:requesttag/deployment": ("mlflow",)}
     assert allowed("ec2:CreateTags", arn, tag | {"ec2:createaction": ("RunInstances",)})

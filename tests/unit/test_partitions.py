@@ -120,7 +120,7 @@ def test_certificates_of_rds_are_those_of_the_partition(values: dict[str, dict[s
     }
 
 
-def test_service_that_takes_the_host_s_role(values: dict[str, dict[str, str]]) -> None:
+def test_trust_policy_names_the_service_of_the_partition(values: dict[str, dict[str, str]]) -> None:
     assert {partition: found["__aws_iam_ec2"] for partition, found in values.items()} == {
         "aws": "ec2.amazonaws.com",
         "aws-us-gov": "ec2.amazonaws.com",

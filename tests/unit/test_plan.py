@@ -82,7 +82,7 @@ def copy(path: Path, content: str, **options: Any) -> dict[str, Any]:
     }
 
 
-def test_what_is_missing_differs_and_is_too_much_is_told_apart(
+def test_plan_distinguishes_missing_changed_and_unexpected(
     plan: Callable[..., Planned], tmp_path: Path
 ) -> None:
     for name in ("old", "same", "surplus"):
@@ -114,7 +114,7 @@ def test_what_is_missing_differs_and_is_too_much_is_told_apart(
     assert not (tmp_path / "new").exists()
 
 
-def test_difference_names_what_differs_and_nothing_else(plan: Callable[..., Planned]) -> None:
+def test_difference_has_only_the_changed_values(plan: Callable[..., Planned]) -> None:
     found = plan(
         {
             "name": "Plan bucket",
@@ -135,7 +135,7 @@ def test_difference_names_what_differs_and_nothing_else(plan: Callable[..., Plan
     assert found.plan["left"] == 1
 
 
-def test_secret_is_not_told(plan: Callable[..., Planned], tmp_path: Path) -> None:
+def test_secret_is_not_in_the_plan(plan: Callable[..., Planned], tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("old\n")
     (tmp_path / "same").write_text("same\n")
     (tmp_path / "same").chmod(0o644)
@@ -156,7 +156,9 @@ def test_run_that_fails_says_that_the_plan_is_not_complete(
     assert "not complete" in found.output
 
 
-def test_run_that_is_no_plan_says_nothing(plan: Callable[..., Planned], tmp_path: Path) -> None:
+def test_run_without_check_mode_prints_no_plan(
+    plan: Callable[..., Planned], tmp_path: Path
+) -> None:
     found = plan(copy(tmp_path / "new", "new\n"), check=False)
 
     assert (tmp_path / "new").read_text() == "new\n"

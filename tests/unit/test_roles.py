@@ -63,7 +63,7 @@ def test_argument_specs_and_defaults_agree(role: Path) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
-def test_public_variables_carry_the_name_of_their_role(role: Path) -> None:
+def test_public_variables_begin_with_the_name_of_their_role(role: Path) -> None:
     specs = yaml.safe_load((role / "meta/argument_specs.yml").read_text())["argument_specs"]
     names = [name for spec in specs.values() for name in (spec.get("options") or {})]
 

@@ -211,7 +211,7 @@ def sources() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("value", SOURCES)
-def test_value_has_one_source(value: str) -> None:
+def test_value_is_defined_once(value: str) -> None:
     # Comments explain, addresses of documentation are examples, keys of a dictionary are names.
     word = re.compile(rf"(?<![\w.{{-]){value}(?![\w-])(?!: )(?!`)")
     places = {
@@ -250,7 +250,9 @@ def plays() -> Iterator[tuple[str, dict[str, Any]]]:
         if "hosts" in play
     ],
 )
-def test_play_with_roles_of_aws_tells_them_of_the_product(file: str, play: dict[str, Any]) -> None:
+def test_play_with_roles_of_aws_sets_their_variables_of_the_product(
+    file: str, play: dict[str, Any]
+) -> None:
     text = yaml.safe_dump(play)
     if play["hosts"] == "localhost" and re.search(r"name: aws_|role: aws_|tasks/find\.yml", text):
         assert "vars/aws.yml" in play.get("vars_files", []), file

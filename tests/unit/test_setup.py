@@ -78,7 +78,7 @@ def test_clone_with_a_link_to_its_environment_is_accepted(tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_neither_root_nor_sudo() -> None:
+def test_system_packages_without_root_and_sudo_names_the_cure() -> None:
     nobody = [str(shutil.which("setpriv")), "--reuid=65534", "--regid=65534", "--clear-groups"]
     with (ROOT / "scripts/system-packages.sh").open() as script:
         done = subprocess.run(
@@ -140,7 +140,7 @@ def test_make_extends_the_addresses_without_proxy(
         "VIRTUAL_ENV",
     ],
 )
-def test_make_hides_what_other_projects_export(name: str) -> None:
+def test_make_ignores_variables_that_other_projects_export(name: str) -> None:
     assert name not in environment_of_make(**{name: "/nowhere"})
 
 
@@ -153,7 +153,7 @@ def test_make_uses_a_locale_that_ansible_accepts(locale: str) -> None:
     assert environment_of_make(LC_ALL=locale)["LC_ALL"] == "C.UTF-8"
 
 
-def test_make_hands_each_setting_of_local_aws_to_sudo() -> None:
+def test_make_passes_each_setting_of_local_aws_to_sudo() -> None:
     settings = set(re.findall("LOCAL_AWS_[A-Z0-9_]+", (ROOT / "local_aws/settings.py").read_text()))
     [passed] = re.findall("^PASSED := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {"LOCAL_AWS_PORT", "LOCAL_AWS_RDS_SECONDS"} <= settings

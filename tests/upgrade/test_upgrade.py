@@ -58,7 +58,7 @@ def reason(play: Play) -> str:
     return str(found[-1])
 
 
-def test_data_are_worth_comparing(before: dict[str, Any]) -> None:
+def test_data_of_the_older_release_are_complete(before: dict[str, Any]) -> None:
     assert len(before["runs"]) == 9
     assert all(run["artifacts"] and run["params"] for run in before["runs"].values())
     assert {run["stage"] for run in before["runs"].values()} == {"active", "deleted"}
@@ -84,7 +84,7 @@ def test_version_without_a_lock_is_refused(site: Site, version: str, cure: str) 
     assert play.recap["changed"] == 0
 
 
-def test_same_version_is_nothing_to_do(site: Site) -> None:
+def test_upgrade_to_the_same_version_changes_nothing(site: Site) -> None:
     play = site.upgrade(OLD)
     assert play.returncode == 0, play.output
     assert "runs already" in play.output
@@ -164,7 +164,7 @@ def test_refused_snapshot_leaves_the_older_release_serving(site: Site) -> None:
     assert "The database was not touched" in said
 
 
-def test_failing_migration_is_taken_back(site: Site) -> None:
+def test_failing_migration_is_rolled_back(site: Site) -> None:
     with site.database() as cursor:
         cursor.execute("CREATE TABLE mcp_servers (in_the_way int)")
     try:
@@ -178,7 +178,7 @@ def test_failing_migration_is_taken_back(site: Site) -> None:
     assert site.snapshots()[0]["DBSnapshotIdentifier"] in said
 
 
-def test_interrupted_way_back_is_finished(site: Site) -> None:
+def test_interrupted_rollback_is_finished(site: Site) -> None:
     rds, snapshot = site.aws.client("rds"), site.snapshots()[0]["DBSnapshotIdentifier"]
     mark = hashlib.sha256(snapshot.encode()).hexdigest()[:8]
     with unchanged(site):
@@ -207,7 +207,7 @@ def gone(site: Site) -> None:
         time.sleep(0.5)
 
 
-def test_failing_start_is_taken_back(site: Site) -> None:
+def test_failing_start_is_rolled_back(site: Site) -> None:
     guard = f"/usr/bin/grep -q ^mlflow=={OLD} /opt/mlflow/current/requirements.txt"
     site.ssh(
         f"sudo mkdir -p $(dirname {DROP_IN})"
@@ -224,7 +224,7 @@ def test_failing_start_is_taken_back(site: Site) -> None:
     assert f"MLflow {OLD} runs again, on the database as it was before" in said
 
 
-def test_failing_check_is_taken_back(site: Site) -> None:
+def test_failing_check_is_rolled_back(site: Site) -> None:
     s3 = site.aws.client("s3")
     policy = s3.get_bucket_policy(Bucket=site.bucket)["Policy"]
     denying = json.loads(policy)
@@ -249,7 +249,7 @@ def test_failing_check_is_taken_back(site: Site) -> None:
     assert "The rollback failed as well" in said
 
 
-def test_upgrade_keeps_everything(site: Site, before: dict[str, Any]) -> None:
+def test_upgrade_keeps_all_data(site: Site, before: dict[str, Any]) -> None:
     artifacts = site.artifacts()
     play = site.upgrade()
 
@@ -274,13 +274,13 @@ def test_site_agrees_with_the_upgrade_and_does_not_go_back(site: Site) -> None:
     assert site.running == NEW
 
 
-def test_destroy_takes_the_snapshots_along(site: Site) -> None:
+def test_destroy_deletes_the_snapshots_of_upgrades(site: Site) -> None:
     play = site.aws.play("playbooks/destroy.yml", "-e", "confirm=upgrade", "-e", "purge=true")
     assert play.returncode == 0, play.output
     assert site.aws.resources("upgrade") == []
 
 
-def test_calls_beyond_those_of_a_life_are_those_that_the_policy_is_made_of(
+def test_recorded_calls_of_upgrades_equal_the_actions_of_the_policy(
     site: Site, project: Path
 ) -> None:
     """The last, as all that is called by then counts."""
@@ -291,7 +291,7 @@ def test_calls_beyond_those_of_a_life_are_those_that_the_policy_is_made_of(
     assert beyond == upgrade, "\n".join(beyond)
 
 
-def test_policy_without_one_of_these_actions_refuses_a_call(site: Site) -> None:
+def test_policy_without_one_action_of_upgrades_refuses_a_call(site: Site) -> None:
     needed = (ROOT / "docs/iam/actions/upgrade.txt").read_text().split()
     table = mutate(json.loads(deploy_policy(NAME)), site.aws.permissions_of("user/deployer"))
     found = rows({row: types for row, types in table.items() if row[1] in needed})

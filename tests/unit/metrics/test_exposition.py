@@ -110,7 +110,7 @@ def same(one: float, other: float) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other))
 
 
-def test_metric_line_is_the_one_of_the_contract() -> None:
+def test_metric_line_has_the_documented_form() -> None:
     lines = render(one_run(mse_local=1.31), TAGS).splitlines()
 
     at = lines.index("# TYPE mlflow_mse_local gauge")
@@ -135,7 +135,7 @@ def test_every_metric_of_every_run_is_read_back(snapshot: Snapshot, form: Format
 
 
 @given(snapshots(), st.sampled_from(Format))
-def test_value_stands_under_its_own_name(snapshot: Snapshot, form: Format) -> None:
+def test_value_has_the_name_of_its_metric(snapshot: Snapshot, form: Format) -> None:
     families = parse(snapshot, form)
 
     for run in snapshot.runs:
@@ -150,7 +150,7 @@ def test_value_stands_under_its_own_name(snapshot: Snapshot, form: Format) -> No
 
 
 @given(snapshots(), st.sampled_from(Format))
-def test_no_series_stands_there_twice(snapshot: Snapshot, form: Format) -> None:
+def test_series_are_unique(snapshot: Snapshot, form: Format) -> None:
     series = Counter(
         (sample.name, tuple(sorted(sample.labels.items())))
         for family in parse(snapshot, form).values()
@@ -234,7 +234,7 @@ def test_name_of_a_run_is_not_changed_by_what_another_run_holds() -> None:
     assert "val-acc, val/acc" in family.documentation
 
 
-def test_name_made_up_to_take_anothers_place_does_not() -> None:
+def test_crafted_name_does_not_replace_another() -> None:
     taken = family_names(("val/acc", "val-acc"))["val/acc"].removeprefix(METRIC_PREFIX)
 
     names = family_names(("val/acc", "val-acc", taken))
@@ -244,7 +244,7 @@ def test_name_made_up_to_take_anothers_place_does_not() -> None:
 
 
 @given(st.from_regex(r"[/\w.\- :]*", fullmatch=True))
-def test_no_metric_can_take_a_name_of_the_exporters_own(key: str) -> None:
+def test_metric_cannot_have_a_name_of_the_exporter(key: str) -> None:
     assert mlflow_validation.validate_param_and_metric_name(key)
     assert not family_names((key,))[key].startswith(OWN_PREFIX)
 
@@ -268,7 +268,7 @@ def test_times_are_in_seconds_and_a_run_that_goes_on_has_no_end() -> None:
     assert [(sample.labels["run_id"][-1], sample.value) for sample in ends] == [("1", 1.76000006e9)]
 
 
-def test_counts_tell_their_kinds_and_their_time() -> None:
+def test_counts_have_their_kind_and_time() -> None:
     numbers = [
         Count("experiments", "active", 3),
         Count("experiments", "deleted", 1),
@@ -290,7 +290,7 @@ def test_counts_tell_their_kinds_and_their_time() -> None:
     assert f"{OWN_PREFIX}model_versions" not in families
 
 
-def test_what_was_left_out_is_counted_by_reason() -> None:
+def test_dropped_series_are_counted_by_reason() -> None:
     families = parse(Snapshot("", dropped={"limit": 7, "age": 2}))
 
     dropped = families[f"{OWN_PREFIX}dropped_series"].samples
@@ -309,14 +309,14 @@ def test_series_are_the_samples_that_belong_to_runs() -> None:
     assert served == (2 + 3) + (1 + 2)
 
 
-def test_missing_index_is_told() -> None:
+def test_missing_index_is_reported() -> None:
     usable = f"{OWN_PREFIX}index_usable"
 
     assert parse(Snapshot("", indexed=True))[usable].samples[0].value == 1
     assert parse(Snapshot("", indexed=False))[usable].samples[0].value == 0
 
 
-def test_openmetrics_knows_info_and_ends() -> None:
+def test_openmetrics_has_info_type_and_end() -> None:
     lines = render(one_run(mse=1.0), TAGS, Format.OPENMETRICS).splitlines()
 
     assert f"# TYPE {OWN_PREFIX}run info" in lines
@@ -347,7 +347,7 @@ def test_openmetrics_knows_info_and_ends() -> None:
         ),
     ],
 )
-def test_promtool_finds_nothing_to_complain_about(snapshot: Snapshot) -> None:
+def test_promtool_accepts_the_text(snapshot: Snapshot) -> None:
     checked = subprocess.run(
         ["promtool", "check", "metrics"],
         input=render(snapshot, TAGS).encode(),

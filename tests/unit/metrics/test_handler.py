@@ -64,14 +64,14 @@ def test_metrics_of_a_run_are_served(ask: Ask, tracking: Tracking) -> None:
     assert f'\nmlflow_mse_local{{run_id="{run_id}"}} 1.31\n' in answer["body"]
 
 
-def test_nothing_logged_yet_is_no_error(ask: Ask) -> None:
+def test_database_without_runs_answers_200(ask: Ask) -> None:
     answer = ask(event("get_metrics"))
 
     assert answer["statusCode"] == 200
     assert list(text_string_to_metric_families(answer["body"]))
 
 
-def test_answer_is_packed_for_who_takes_gzip(ask: Ask, tracking: Tracking) -> None:
+def test_answer_is_compressed_when_gzip_is_accepted(ask: Ask, tracking: Tracking) -> None:
     run_id = tracking.run("0", {"mse_local": 1.31})
 
     answer = ask(event("get_metrics_gzip"))
@@ -134,7 +134,7 @@ def test_accept_is_honoured(ask: Ask, accepted: str, content_type: str) -> None:
     assert answer["body"].endswith("# EOF\n") is content_type.startswith("application")
 
 
-def test_answer_that_lambda_would_not_pass_on_says_what_to_do(
+def test_answer_above_the_limit_of_lambda_names_the_cure(
     ask: Ask, tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracking.run("0", {f"metric_{number}": number for number in range(100)})
@@ -187,7 +187,9 @@ def test_other_methods_are_refused(
         "Bearer ñ\ud800\0",
     ],
 )
-def test_stranger_is_told_nothing(ask_without_database: Ask, authorization: str) -> None:
+def test_request_without_a_valid_token_is_refused(
+    ask_without_database: Ask, authorization: str
+) -> None:
     answer = ask_without_database(event("get_metrics", authorization=authorization))
 
     assert answer["statusCode"] == 401
@@ -196,11 +198,11 @@ def test_stranger_is_told_nothing(ask_without_database: Ask, authorization: str)
 
 
 @pytest.mark.parametrize("name", ["get_metrics_without_token", "get_metrics_wrong_token"])
-def test_events_of_strangers_are_refused(ask_without_database: Ask, name: str) -> None:
+def test_event_without_a_valid_token_is_refused(ask_without_database: Ask, name: str) -> None:
     assert ask_without_database(event(name))["statusCode"] == 401
 
 
-def test_scheme_and_header_are_known_in_any_case(
+def test_scheme_and_header_are_case_insensitive(
     ask: Ask,
 ) -> None:
     asked = event("get_metrics_without_token")
@@ -209,7 +211,7 @@ def test_scheme_and_header_are_known_in_any_case(
     assert ask(asked)["statusCode"] == 200
 
 
-def test_database_away_is_one_line_within_two_seconds_and_its_return_is_noticed(
+def test_unavailable_database_answers_one_line_within_two_seconds_and_recovers(
     ask: Ask, cluster: Cluster
 ) -> None:
     assert ask(event("get_metrics"))["statusCode"] == 200
@@ -250,7 +252,7 @@ def test_log_is_one_line_of_json_without_secrets(
 
 
 @pytest.mark.parametrize("digest", ["", TOKEN, DIGEST.upper(), DIGEST[:-1]])
-def test_setting_that_is_no_digest_is_refused(digest: str) -> None:
+def test_token_digest_that_is_invalid_is_refused(digest: str) -> None:
     with pytest.raises(ValueError, match="METRICS_TOKEN_SHA256"):
         Endpoint.from_environment(NOBODY | {"METRICS_TOKEN_SHA256": digest})
 
@@ -266,7 +268,7 @@ def test_setting_that_is_no_digest_is_refused(digest: str) -> None:
         ("METRICS_TAGS", '["a.b", "a/b"]'),
     ],
 )
-def test_setting_that_makes_no_sense_is_refused(name: str, value: str) -> None:
+def test_invalid_setting_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  each has words of its own
         Endpoint.from_environment(NOBODY | {name: value})
 
@@ -279,7 +281,7 @@ def test_missing_setting_is_named(name: str) -> None:
         Endpoint.from_environment(settings)
 
 
-def test_lambdas_way_in_reads_the_environment_and_keeps_its_connection(
+def test_entry_point_reads_the_environment_and_keeps_its_connection(
     tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in tracking.settings.items():

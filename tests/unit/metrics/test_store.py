@@ -109,7 +109,7 @@ def test_each_experiment_has_its_own_run(store: Store, tracking: Tracking) -> No
     assert {run.run_id for run in store.latest().runs} == logged
 
 
-def test_deleted_run_gives_way_to_the_one_before_it(store: Store, tracking: Tracking) -> None:
+def test_deleted_run_is_replaced_by_the_previous_one(store: Store, tracking: Tracking) -> None:
     before = tracking.run("0", {"mse": 1.0}, start=1)
     deleted = tracking.run("0", {"mse": 2.0}, start=2)
     tracking.store.delete_run(deleted)
@@ -131,9 +131,7 @@ def test_run_without_metrics_is_known(store: Store, tracking: Tracking) -> None:
     assert [(run.run_id, run.keys) for run in store.latest().runs] == [(run_id, ())]
 
 
-def test_values_that_are_no_numbers_survive_mlflows_way_of_keeping_them(
-    store: Store, tracking: Tracking
-) -> None:
+def test_values_that_are_not_finite_are_read_back(store: Store, tracking: Tracking) -> None:
     tracking.run(
         "0", {"nan": math.nan, "most": math.inf, "least": -math.inf, "zero": 0.0, "tiny": 5e-324}
     )
@@ -181,7 +179,7 @@ def test_many_at_once_share_the_connections_that_the_role_may_have(
     assert [len(snapshot.runs) for snapshot in found + again] == [1] * 60
 
 
-def test_no_connection_left_is_told_in_time(
+def test_exhausted_connections_are_reported_in_time(
     tracking: Tracking, opened: Callable[[dict[str, str]], Store]
 ) -> None:
     tracking.cluster.execute("ALTER ROLE mlflow_metrics CONNECTION LIMIT 0")
@@ -194,9 +192,7 @@ def test_no_connection_left_is_told_in_time(
         tracking.cluster.execute("ALTER ROLE mlflow_metrics CONNECTION LIMIT -1")
 
 
-def test_broken_connection_is_reopened_within_the_question(
-    store: Store, tracking: Tracking
-) -> None:
+def test_broken_connection_is_reopened_within_the_request(store: Store, tracking: Tracking) -> None:
     store.latest()
     tracking.cluster.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
@@ -206,9 +202,7 @@ def test_broken_connection_is_reopened_within_the_question(
     assert store.latest().runs == []
 
 
-def test_stopped_database_is_told_at_once_and_its_return_is_noticed(
-    store: Store, cluster: Cluster
-) -> None:
+def test_stopped_database_is_reported_at_once_and_recovers(store: Store, cluster: Cluster) -> None:
     store.latest()
     cluster.stop()
     try:
@@ -224,7 +218,7 @@ def test_stopped_database_is_told_at_once_and_its_return_is_noticed(
     assert store.latest().runs == []
 
 
-def test_database_that_accepts_and_says_nothing_is_given_up_in_two_seconds(
+def test_silent_database_is_given_up_after_two_seconds(
     tracking: Tracking, opened: Callable[[dict[str, str]], Store]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -265,7 +259,7 @@ def test_answer_that_takes_longer_than_a_sign_of_life_is_waited_for(
     assert taken > 1
 
 
-def test_database_that_freezes_is_given_up_in_two_seconds(store: Store, tracking: Tracking) -> None:
+def test_frozen_database_is_given_up_after_two_seconds(store: Store, tracking: Tracking) -> None:
     store.latest()
     [(pid,)] = tracking.cluster.execute(
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'mlflow-metrics'"
@@ -282,21 +276,21 @@ def test_database_that_freezes_is_given_up_in_two_seconds(store: Store, tracking
     assert store.latest().runs == []
 
 
-def test_database_without_tables_of_mlflow_says_what_to_do(
+def test_database_without_tables_of_mlflow_names_the_cure(
     cluster: Cluster, opened: Callable[[dict[str, str]], Store]
 ) -> None:
     with pytest.raises(UnavailableError, match="start the tracking server"):
         opened(cluster.settings("postgres")).latest()
 
 
-def test_role_that_may_not_read_says_what_to_do(store: Store, tracking: Tracking) -> None:
+def test_role_without_select_names_the_cure(store: Store, tracking: Tracking) -> None:
     tracking.cluster.execute("REVOKE SELECT ON runs FROM mlflow_metrics", tracking.database)
 
     with pytest.raises(UnavailableError, match=r"run site\.yml again"):
         store.latest()
 
 
-def test_server_that_another_authority_signed_is_not_believed(
+def test_certificate_of_another_authority_is_refused(
     tracking: Tracking, opened: Callable[[dict[str, str]], Store]
 ) -> None:
     other = opened(tracking.settings | {"DATABASE_SSLROOTCERT": certifi.where()})
@@ -307,7 +301,7 @@ def test_server_that_another_authority_signed_is_not_believed(
     assert "certificate verify failed" in str(caught.value.__cause__)
 
 
-def test_reader_needs_no_right_to_write(store: Store, tracking: Tracking) -> None:
+def test_read_only_role_is_sufficient(store: Store, tracking: Tracking) -> None:
     tracking.cluster.execute("ALTER ROLE mlflow_metrics SET default_transaction_read_only = on")
     try:
         assert store.latest().runs == []
@@ -337,7 +331,7 @@ def test_without_the_index_the_same_runs_are_found(store: Store, tracking: Track
     assert sorted(slow.runs) == sorted(quick.runs)
 
 
-def test_index_is_what_the_statement_looks_into(store: Store, tracking: Tracking) -> None:
+def test_statement_uses_the_index(store: Store, tracking: Tracking) -> None:
     tracking.cluster.execute(
         "INSERT INTO runs (run_uuid, lifecycle_stage, start_time, experiment_id)"
         " SELECT md5(n::text), 'active', n, 0 FROM generate_series(1, 10000) AS n",
@@ -393,14 +387,14 @@ def test_filter_that_leaves_no_metric_leaves_the_run(
     assert found.dropped == {"name": 1}
 
 
-def test_filter_that_is_none_says_so(select: Callable[..., Snapshot], tracking: Tracking) -> None:
+def test_invalid_filter_is_named(select: Callable[..., Snapshot], tracking: Tracking) -> None:
     tracking.run("0", {})
 
     with pytest.raises(UnavailableError, match=r"not a valid pattern: .*parentheses"):
         select(experiments="liga (2")
 
 
-def test_filter_is_no_way_into_the_statement(select: Callable[..., Snapshot]) -> None:
+def test_filter_cannot_change_the_statement(select: Callable[..., Snapshot]) -> None:
     assert select(experiments="'; DROP TABLE runs; --\\", names="%s %(names)s").runs == []
 
 
@@ -520,7 +514,7 @@ def test_counts_are_kept_for_a_while(
     assert numbers(store.latest().counts)["runs", "RUNNING"] == 1
 
 
-def test_counts_that_cannot_be_had_do_not_cost_the_runs(store: Store, tracking: Tracking) -> None:
+def test_missing_counts_do_not_prevent_the_runs(store: Store, tracking: Tracking) -> None:
     tracking.run("0", {"mse": 1})
     tracking.cluster.execute(
         "REVOKE SELECT ON registered_models FROM mlflow_metrics", tracking.database

@@ -131,7 +131,7 @@ def test_check_mode_on_an_empty_account_plans_for_a_function_that_does_not_exist
     assert apis.get_apis()["Items"] == []
 
 
-def test_plan_of_a_new_api_is_what_comes_of_it(run_module: RunModule, metrics_arn: str) -> None:
+def test_plan_of_a_new_api_equals_the_created_api(run_module: RunModule, metrics_arn: str) -> None:
     planned = run_module(MODULE, check=True, **whole(metrics_arn))
     made = run_module(MODULE, **whole(metrics_arn))
     api_id = made["api"]["api_id"]
@@ -297,7 +297,7 @@ def add_permission(apis: Any, api: dict[str, Any]) -> None:
         add_permission,
     ],
 )
-def test_drift_is_predicted_and_mended(
+def test_drift_is_planned_and_repaired(
     apis: Any,
     run_module: RunModule,
     metrics_arn: str,
@@ -320,14 +320,16 @@ def test_drift_is_predicted_and_mended(
     assert len(apis.get_apis()["Items"]) == 1
 
 
-def test_what_is_not_set_stays_as_it_is(run_module: RunModule, metrics_arn: str) -> None:
+def test_parameters_that_are_not_set_stay_unchanged(
+    run_module: RunModule, metrics_arn: str
+) -> None:
     made = run_module(MODULE, **whole(metrics_arn))
     same = run_module(MODULE, name="unit-metrics", stage={"auto_deploy": True})
     assert not same["changed"]
     assert same["api"] == made["api"]
 
 
-def test_empty_parts_are_taken_away(apis: Any, run_module: RunModule, metrics_arn: str) -> None:
+def test_empty_parts_are_removed(apis: Any, run_module: RunModule, metrics_arn: str) -> None:
     made = run_module(MODULE, **whole(metrics_arn))
     empty: dict[str, Any] = {
         **whole(metrics_arn),
@@ -392,9 +394,7 @@ def test_other_stages_and_other_apis_are_left_alone(
     assert set(sources()) == {"foreign"}
 
 
-def test_nobody_else_may_call_the_functions_on_request(
-    run_module: RunModule, metrics_arn: str
-) -> None:
+def test_purge_permissions_removes_other_callers(run_module: RunModule, metrics_arn: str) -> None:
     run_module(MODULE, **whole(metrics_arn))
     functions = boto3.client("lambda")
     functions.add_permission(
@@ -524,7 +524,7 @@ def test_permission_left_by_an_api_deleted_by_hand_is_removed(
     assert not run_module(MODULE, **params)["changed"]
 
 
-def test_search_tags_tell_deployments_apart(run_module: RunModule, metrics_arn: str) -> None:
+def test_search_tags_distinguish_deployments(run_module: RunModule, metrics_arn: str) -> None:
     params: dict[str, Any] = {**whole(metrics_arn), "statement_id": "first"}
     first = run_module(MODULE, **params)
     other: dict[str, Any] = {

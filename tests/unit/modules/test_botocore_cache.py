@@ -37,7 +37,7 @@ def test_each_file_is_read_once_for_all_sessions(run_module: RunModule, read: li
     assert len(set(read)) == len(read)
 
 
-def test_second_run_keeps_what_the_first_has_kept(run_module: RunModule, read: list[str]) -> None:
+def test_second_run_keeps_the_cache(run_module: RunModule, read: list[str]) -> None:
     first = run_module("botocore_cache")
     client("sts")
     second = run_module("botocore_cache", check=True)

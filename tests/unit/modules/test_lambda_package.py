@@ -150,7 +150,7 @@ def test_second_run_needs_no_uv(run_module: RunModule, src: Path, lock: Path, de
     assert dest.stat().st_mtime_ns == modified
 
 
-def test_changed_source_lock_or_target_is_built_anew(
+def test_changed_source_lock_or_target_rebuilds_the_zip(
     run_module: RunModule, src: Path, lock: Path, dest: Path
 ) -> None:
     params: dict[str, Any] = {"src": str(src), "lock": str(lock), "dest": str(dest)}
@@ -165,7 +165,7 @@ def test_changed_source_lock_or_target_is_built_anew(
     assert len(set(shas)) == 4
 
 
-def test_zip_changed_by_hand_is_mended(run_module: RunModule, src: Path, dest: Path) -> None:
+def test_zip_changed_by_hand_is_rebuilt(run_module: RunModule, src: Path, dest: Path) -> None:
     first = run_module(MODULE, src=str(src), dest=str(dest))
     dest.write_bytes(b"broken")
     repaired = run_module(MODULE, src=str(src), dest=str(dest))
@@ -174,7 +174,7 @@ def test_zip_changed_by_hand_is_mended(run_module: RunModule, src: Path, dest: P
 
 
 @pytest.mark.parametrize("note", [b"", b"[]", b'{"sha256": 1}'])
-def test_lost_fingerprint_is_no_change(
+def test_lost_fingerprint_is_not_a_change(
     run_module: RunModule, src: Path, dest: Path, note: bytes
 ) -> None:
     run_module(MODULE, src=str(src), dest=str(dest))
@@ -205,7 +205,7 @@ def test_exclude_takes_names_and_paths(run_module: RunModule, src: Path, dest: P
     assert names(dest) == ["handler.py", "store/__init__.py"]
 
 
-def test_extra_file_stands_in_the_zip_and_in_the_fingerprint(
+def test_extra_file_is_in_the_zip_and_in_the_fingerprint(
     run_module: RunModule, src: Path, dest: Path, tmp_path: Path
 ) -> None:
     certificate = tmp_path / "downloaded.pem"
@@ -320,7 +320,9 @@ def test_bytecode_is_the_same_later(run_module: RunModule, src: Path, dest: Path
     assert second["sha256"] == first["sha256"]
 
 
-def test_source_that_is_no_python_is_refused(run_module: RunModule, src: Path, dest: Path) -> None:
+def test_source_with_a_syntax_error_is_refused(
+    run_module: RunModule, src: Path, dest: Path
+) -> None:
     (src / "handler.py").write_text("def handle(:\n")
 
     here = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -52,7 +52,7 @@ def test_password_has_its_length_each_class_and_nothing_excluded(
     assert set(password) <= set("".join(classes))
 
 
-def test_no_password_holds_what_rds_and_urls_do_not_take() -> None:
+def test_password_has_only_characters_that_rds_and_urls_accept() -> None:
     assert not set("".join(character_classes(punctuation=True, exclude=""))) & set("@/\"'`\\ ")
 
 
@@ -110,14 +110,14 @@ def test_check_mode_predicts_the_difference(client: Any, run_module: RunModule) 
     assert not run_module(MODULE, **wanted)["changed"]
 
 
-def test_what_is_not_set_stays_as_it_is(run_module: RunModule) -> None:
+def test_parameters_that_are_not_set_stay_unchanged(run_module: RunModule) -> None:
     run_module(MODULE, name=NAME, tags={"a": "1"}, description="kept", kms_key_id="alias/k")
     assert not run_module(MODULE, name=NAME)["changed"]
     added = run_module(MODULE, name=NAME, tags={"b": "2"}, purge_tags=False)
     assert added["secret"]["tags"] == {"a": "1", "b": "2"}
 
 
-def test_tags_changed_by_hand_are_mended(client: Any, run_module: RunModule) -> None:
+def test_tags_changed_by_hand_are_restored(client: Any, run_module: RunModule) -> None:
     run_module(MODULE, name=NAME, tags={"a": "1"})
     client.tag_resource(SecretId=NAME, Tags=[{"Key": "a", "Value": "x"}, {"Key": "z", "Value": ""}])
     repaired = run_module(MODULE, name=NAME, tags={"a": "1"})
@@ -240,7 +240,7 @@ def test_info_reads_and_never_creates(client: Any, run_module: RunModule) -> Non
     assert (read["value"], read["secret"]) == (made["value"], made["secret"])
 
 
-def test_list_holds_what_carries_all_tags_and_no_value(client: Any, run_module: RunModule) -> None:
+def test_list_has_secrets_with_all_tags_without_values(client: Any, run_module: RunModule) -> None:
     for name, tags in {
         "demo/b": {"Deployment": "demo", "Project": "p"},
         "demo/a": {"Deployment": "demo", "Project": "p", "More": "x"},

@@ -82,7 +82,7 @@ def test_settings_check_of_an_unchanged_inventory_passes(inventory: Path) -> Non
         pytest.param("../extra.yml", ["-e", "@{}"], id="command-line"),
     ],
 )
-def test_settings_check_refuses_what_has_no_effect_wherever_it_is_set(
+def test_settings_check_refuses_ineffective_variables_of_any_source(
     inventory: Path, file: str, arguments: list[str]
 ) -> None:
     path = inventory / file
@@ -102,7 +102,7 @@ def test_settings_check_refuses_what_has_no_effect_wherever_it_is_set(
     assert "aws_vpc_allowed_cidrs" not in checked.stdout
 
 
-def test_value_of_any_file_of_the_inventory_takes_the_place_of_the_shared_default(
+def test_value_of_any_inventory_file_overrides_the_shared_default(
     inventory: Path,
 ) -> None:
     # Names of files that sort before those of the project.
@@ -117,7 +117,7 @@ def test_value_of_any_file_of_the_inventory_takes_the_place_of_the_shared_defaul
 
 
 @pytest.mark.parametrize("name", sorted(RULES.wired))
-def test_wired_variable_is_refused_with_what_to_do_instead(name: str) -> None:
+def test_wired_variable_is_refused_with_its_alternative(name: str) -> None:
     [problem] = RULES.wrong_name(name)
 
     assert problem.startswith(f"{name}: is set by the playbooks. ")
@@ -184,7 +184,7 @@ def test_value_as_the_command_line_gives_it_passes(name: str, value: object) -> 
         ("aws_rds_colour", "docs/variables.md"),
     ],
 )
-def test_misspelt_name_is_told_what_is_meant(name: str, meant: str) -> None:
+def test_misspelt_name_is_refused_with_the_nearest_one(name: str, meant: str) -> None:
     problems = unknown_name(name, set(OPTIONS), ROLES)
 
     assert len(problems) == 1
@@ -203,5 +203,5 @@ def test_misspelt_name_is_told_what_is_meant(name: str, meant: str) -> None:
         "__aws_ec2_name",
     ],
 )
-def test_names_of_others_pass(name: str) -> None:
+def test_variables_of_other_software_are_accepted(name: str) -> None:
     assert unknown_name(name, set(OPTIONS), ROLES) == []

@@ -42,7 +42,7 @@ def deleted_run(client: Client, experiment: str) -> str:
     return run
 
 
-def test_certificate_of_the_operator_speaks_for_the_server(client: Client) -> None:
+def test_provided_certificate_is_served(client: Client) -> None:
     # The client trusts nothing but the operator's authority.
     assert answers(client)
 
@@ -52,7 +52,7 @@ def test_key_of_the_certificate_is_readable_by_the_proxy_alone(host: Host) -> No
     assert (key.user, key.mode) == ("caddy", 0o600)
 
 
-def test_names_are_told_to_insist_on_tls_and_addresses_are_not(host: Host, address: str) -> None:
+def test_hsts_is_sent_for_names_and_not_for_addresses(host: Host, address: str) -> None:
     name = host.check_output(
         f"curl --silent --insecure --head --resolve mlflow.test:443:{address} https://mlflow.test/"
     )
@@ -61,7 +61,7 @@ def test_names_are_told_to_insist_on_tls_and_addresses_are_not(host: Host, addre
     assert "strict-transport-security" not in number.lower()
 
 
-def test_host_has_no_way_to_a_package_index_and_mlflow_runs(host: Host) -> None:
+def test_mlflow_without_a_package_index_runs(host: Host) -> None:
     uv = host.run(
         "/srv/mlflow/bootstrap/bin/uv pip install --dry-run"
         " --python=/srv/mlflow/bootstrap/bin/python absent-package"
@@ -92,7 +92,7 @@ def test_server_runs_as_the_other_user_with_one_worker(host: Host) -> None:
         ("/-/metrics/mlflow", "mlflow_http_request_total"),
     ],
 )
-def test_metrics_are_for_who_has_the_token(
+def test_metrics_without_the_token_are_refused(
     client: Client, settings: dict[str, Any], path: str, metric: str
 ) -> None:
     assert answers(client)
@@ -106,18 +106,18 @@ def test_metrics_are_for_who_has_the_token(
     assert client.call(path, user=None, headers=wrong).status == 401
 
 
-def test_own_metrics_of_the_server_are_for_its_administrator(client: Client) -> None:
+def test_server_metrics_need_the_administrators_login(client: Client) -> None:
     assert client.call("/metrics", user=None).status == 401
     assert client.call("/metrics").status == 200
 
 
-def test_body_beyond_the_limit_is_refused_unless_it_is_an_artifact(client: Client) -> None:
+def test_body_above_the_limit_is_refused_unless_it_is_an_artifact(client: Client) -> None:
     assert send(client, f"{API}/runs/create", 2 * MIB)[0] == 413
     path = "/api/2.0/mlflow-artifacts/artifacts/0/large/artifacts/file.bin"
     assert send(client, path, 2 * MIB)[0] == 200
 
 
-def test_what_was_deleted_long_ago_goes_for_ever_and_what_was_not_stays(
+def test_garbage_collection_deletes_only_what_was_deleted_long_ago(
     client: Client, host: Host
 ) -> None:
     created = client.call(f"{API}/experiments/create", {"name": f"garbage {time.time_ns()}"})
@@ -137,7 +137,7 @@ def test_what_was_deleted_long_ago_goes_for_ever_and_what_was_not_stays(
     assert host.service("mlflow-gc.timer").is_running
 
 
-def test_journal_keeps_to_its_limits(host: Host) -> None:
+def test_journal_has_the_configured_limits(host: Host) -> None:
     said = host.check_output("journalctl --no-pager --unit=systemd-journald | tail -n 20")
     assert re.search(r"System Journal .* max 200\.0M|System Journal .* max 200M", said)
 
@@ -155,13 +155,11 @@ def test_security_updates_alone_are_installed_by_themselves(host: Host) -> None:
     assert host.service("apt-daily-upgrade.timer").is_enabled
 
 
-def test_time_comes_from_the_servers_that_were_named(host: Host) -> None:
+def test_chrony_uses_the_configured_servers(host: Host) -> None:
     assert "192.0.2.123" in host.check_output("chronyc -n sources")
 
 
-def test_secrets_are_in_no_output_of_ansible(
-    host: Host, secrets: list[str], client: Client
-) -> None:
+def test_output_of_ansible_has_no_secrets(host: Host, secrets: list[str], client: Client) -> None:
     # The new file is what a diff could show.
     host.check_output("find /etc/tracking/secrets -type f -exec truncate --size=0 {} +")
     host.check_output("truncate --size=0 /etc/caddy/tls/key.pem /etc/caddy/tls/metrics")

@@ -87,9 +87,7 @@ def test_model_version_with_a_foreign_source_is_refused(client: Client) -> None:
     assert client.call(f"{API}/model-versions/create", version).status == 400
 
 
-def test_metrics_role_reads_runs_and_neither_users_nor_writes(
-    host: Host, settings: dict[str, Any]
-) -> None:
+def test_metrics_role_can_read_runs_only(host: Host, settings: dict[str, Any]) -> None:
     for table in ("experiments", "runs", "latest_metrics", "tags", "alembic_version"):
         assert psql(host, settings, "metrics", f"TABLE {table}").rc == 0
     for statement in (
@@ -106,7 +104,7 @@ def test_metrics_role_reads_runs_and_neither_users_nor_writes(
         assert "permission denied" in result.stderr, statement
 
 
-def test_servers_role_changes_rows_and_no_tables(host: Host, settings: dict[str, Any]) -> None:
+def test_server_role_can_change_rows_but_not_tables(host: Host, settings: dict[str, Any]) -> None:
     allowed = "UPDATE runs SET name = name; SELECT nextval('users_id_seq')"
     assert psql(host, settings, "server", allowed).rc == 0
     for statement in (
@@ -202,7 +200,7 @@ def test_proxy_speaks_http_2(host: Host, address: str) -> None:
     assert version == "2"
 
 
-def test_browsers_are_told_what_not_to_do(host: Host, address: str) -> None:
+def test_security_headers_are_sent(host: Host, address: str) -> None:
     head = host.check_output(f"curl --silent --insecure --head https://{address}:5000/").lower()
     for header in (
         "x-content-type-options: nosniff",
@@ -216,7 +214,7 @@ def test_browsers_are_told_what_not_to_do(host: Host, address: str) -> None:
     assert "strict-transport-security" not in head
 
 
-def test_access_log_holds_what_was_asked_and_no_secret(host: Host, client: Client) -> None:
+def test_access_log_has_requests_without_secrets(host: Host, client: Client) -> None:
     mark = f"mark{time.time_ns()}"
     headers = {"Cookie": f"session={mark}-cookie", "X-Token": f"{mark}-header"}
     client.call(f"/{mark}?token={mark}-query", headers=headers)
@@ -231,7 +229,7 @@ def test_access_log_holds_what_was_asked_and_no_secret(host: Host, client: Clien
 @pytest.mark.parametrize(
     "path", [f"{API}/runs/create", "/api/2.0/mlflow-artifacts/artifacts/0/x/artifacts/y"]
 )
-def test_large_body_of_a_stranger_is_refused_and_costs_no_memory(
+def test_large_body_without_a_login_is_refused_without_memory_use(
     host: Host, client: Client, path: str
 ) -> None:
     """MLflow asks who it is only after it has read all of the body of a POST, on any path."""
@@ -252,16 +250,20 @@ def artifact_goes_up_and_down(host: Host, client: Client, size: int) -> None:
         host.check_output("rm -rf /var/lib/mlflow/artifacts/0/large")
 
 
-def test_large_artifact_passes_without_being_held(host: Host, client: Client) -> None:
+def test_large_artifact_is_streamed_in_bounded_memory(host: Host, client: Client) -> None:
     artifact_goes_up_and_down(host, client, 300 * MIB)
 
 
 @pytest.mark.slow
-def test_artifact_of_two_gibibytes_passes_without_being_held(host: Host, client: Client) -> None:
+def test_artifact_of_two_gibibytes_is_streamed_in_bounded_memory(
+    host: Host, client: Client
+) -> None:
     artifact_goes_up_and_down(host, client, 2048 * MIB)
 
 
-def test_secrets_are_seen_nowhere(host: Host, secrets: list[str], client: Client) -> None:
+def test_secrets_are_not_in_processes_logs_or_files_of_others(
+    host: Host, secrets: list[str], client: Client
+) -> None:
     assert answers(client)
     unit = "mlflow caddy"
     seen = {
@@ -333,7 +335,7 @@ def test_server_that_hangs_is_restarted(host: Host, client: Client) -> None:
     assert "MLflow hangs" in host.run("journalctl --unit=mlflow-watch --no-pager").stdout
 
 
-def test_server_that_was_stopped_on_purpose_stays_so(host: Host, client: Client) -> None:
+def test_server_that_was_stopped_is_not_restarted(host: Host, client: Client) -> None:
     assert host.run("systemctl stop mlflow").rc == 0
     try:
         assert host.run("systemctl start mlflow-watch").rc == 0

@@ -45,14 +45,14 @@ def test_certificate_comes_from_the_authority(address: str) -> None:
     assert certificate["subjectAltName"] == (("DNS", "mlflow.test"),)
 
 
-def test_nothing_listens_for_the_authority_afterwards(host: Host) -> None:
+def test_challenge_port_is_closed_afterwards(host: Host) -> None:
     lines = host.check_output("ss --no-header --listening --tcp --numeric").splitlines()
     local = [line.split()[3].rpartition(":") for line in lines]
     beyond = {int(port) for address, _, port in local if not address.startswith(("127.", "[::1]"))}
     assert beyond == {22, 5000}
 
 
-def test_browsers_are_told_to_insist_on_tls(host: Host, address: str) -> None:
+def test_hsts_header_is_sent(host: Host, address: str) -> None:
     head = host.check_output(
         f"curl --silent --insecure --head --resolve mlflow.test:5000:{address}"
         " https://mlflow.test:5000/"
@@ -60,7 +60,7 @@ def test_browsers_are_told_to_insist_on_tls(host: Host, address: str) -> None:
     assert "strict-transport-security: max-age=31536000" in head.lower()
 
 
-def test_another_certificate_is_taken(address: str) -> None:
+def test_changed_certificate_is_served(address: str) -> None:
     converge("--extra-vars=tls_proxy_mode=provided")
     with connect(address, EPHEMERAL / "server.pem") as connection:
         assert connection.version() == "TLSv1.3"
