@@ -47,13 +47,22 @@ def code(page: Path) -> list[str]:
 
 @cache
 def variables() -> set[str]:
-    """Return the variables of the argument specifications and inventories."""
+    """Return the variables of argument specs and inventories, and the facts that roles publish."""
     names: set[str] = set()
     specs = [ROOT / "inventory/specs.yml", *ROOT.glob("roles/*/meta/argument_specs.yml")]
     inventories = [*ROOT.glob("inventory/**/*.yml"), *ROOT.glob("roles/*/defaults/*.yml")]
     for file in specs + inventories:
         names |= keys(yaml.safe_load(file.read_text()))
+    for file in ROOT.glob("roles/*/tasks/*.yml"):
+        names |= facts(yaml.safe_load(file.read_text()))
     return names
+
+
+def facts(tasks: Any) -> set[str]:
+    """Return the facts that tasks publish, also those in blocks."""
+    if isinstance(tasks, dict):
+        return set(tasks.get("ansible.builtin.set_fact", {})).union(*map(facts, tasks.values()))
+    return set().union(*map(facts, tasks)) if isinstance(tasks, list) else set()
 
 
 def keys(value: Any) -> set[str]:

@@ -35,7 +35,7 @@ notes:
   - The name of a task is C(Create) or C(Plan) and the resource, or another verb and its object.
     Tasks with M(mlflow_ec2.aws.difference) are named C(Plan) and the resource.
   - A result says what would happen by parameter C(state=absent) (delete), by C(existed), by
-    C(before) in its C(diff), or by the presence of an identity such as an ARN (change, else create).
+    C(before) in its C(diff), or by an identity such as an ARN (change if present, else create).
   - Read-only modules are named C(*_info), or are in a list of this plugin. What they leave
     unchanged is not counted.
   - Handlers and tasks with C(check_mode=false) are not part of a plan.
