@@ -187,7 +187,7 @@ def known_options(roles: Path, specs: Path) -> dict[str, dict[str, Any]]:
 def wrong_value(name: str, value: Any, option: dict[str, Any]) -> list[str]:
     """Return what is wrong with a variable's value, an empty list if nothing is."""
     wanted = option["type"]
-    # A validator makes a list of a string and goes on with it; the role would get the string.
+    # A validator makes a list of a string and continues with it; the role would get the string.
     if (wanted == "list" and not isinstance(value, list)) or (
         wanted == "dict" and not isinstance(value, dict)
     ):
@@ -204,7 +204,7 @@ def wrong_value(name: str, value: Any, option: dict[str, Any]) -> list[str]:
 def blank_ends(name: str, value: Any) -> list[str]:
     """Return which texts in a value begin or end with blanks or line breaks.
 
-    Nobody means them, most checks let them pass, and AWS and the host's programs do not.
+    They are mistakes. Most checks accept them, but AWS and the host's programs do not.
     """
     if isinstance(value, dict):
         return [

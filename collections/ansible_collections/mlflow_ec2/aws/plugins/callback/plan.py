@@ -76,7 +76,7 @@ class Planned:
     """One thing that would be done.
 
     `action` is create, change or delete; `resource` names what it is done to, `host` and `role`
-    who does it; `differences` says how it would differ, a line each.
+    the place where it is done; `differences` says how it would differ, a line each.
     """
 
     action: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statements of a Lambda function's policy that let API Gateway call the function."""
+"""Statements of a Lambda function's policy that allow API Gateway to call the function."""
 
 from __future__ import annotations
 

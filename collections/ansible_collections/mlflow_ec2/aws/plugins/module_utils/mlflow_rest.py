@@ -42,7 +42,7 @@ class MlflowError(Exception):
 
 
 class MlflowRest:
-    """A server and who speaks to it.
+    """A server and the user that calls it.
 
     Parameters
     ----------

@@ -134,7 +134,7 @@ options:
         description: How many requests may come at once.
         type: int
       throttling_rate_limit:
-        description: How many requests per second are let through.
+        description: Number of requests per second that are admitted.
         type: float
       detailed_metrics_enabled:
         description: Whether CloudWatch gets metrics of each route.

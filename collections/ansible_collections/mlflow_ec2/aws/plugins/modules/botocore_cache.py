@@ -43,7 +43,7 @@ except ImportError:
 
 
 def keep() -> dict[str, Any]:
-    """Let botocore read each file once; return what it has read by path, None for no such file.
+    """Make botocore read each file once; return the contents by path, None for a missing file.
 
     Sessions share what is kept then, as the clients of one session share it anyway: botocore does
     not change it but by filling in references, which is done once as well as twice.

@@ -50,7 +50,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Let ana log into experiment liga
+- name: Allow ana to log into experiment liga
   mlflow_ec2.aws.mlflow_permission:
     url: http://127.0.0.1:5001
     login_user: admin

@@ -67,7 +67,7 @@ class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed b
 
 
 def replace_interpreter_split() -> bool:
-    """Let Mitogen take an interpreter's path as one word, blanks included, as Ansible does.
+    """Make Mitogen read an interpreter's path as one word, blanks included, as Ansible does.
 
     Return whether it was replaced: not with a Mitogen for which this was not made, which splits
     paths at blanks. ``ANSIBLE_STRATEGY=linear`` does without Mitogen.
@@ -88,7 +88,7 @@ def replace_interpreter_split() -> bool:
 
 
 def _bind_workers() -> None:
-    """Let the processes that this one forks from now on end with it.
+    """Make later forks of this process end with it.
 
     Ansible makes each worker the leader of a session, so it outlives a group that is killed; and
     who waits for Mitogen's answer then waits without end.
