@@ -1,4 +1,4 @@
-"""Rules of EC2.
+"""Limits of EC2.
 
 moto itself knows the sizes of networks and subnets, and that subnets are inside their network and
 do not overlap.
