@@ -15,7 +15,10 @@ def collect_garbage(username: str, older_than: str) -> None:
     keys.hand_over()
     from mlflow.cli import gc
 
+    from mlflow_host.patches import locations
+
     refuse_other_schema()
+    locations.spare_other_places()
     # The artifacts are deleted through the server. `ps auxe` does not show variables that a process
     # sets for itself.
     os.environ["MLFLOW_TRACKING_USERNAME"] = username

@@ -399,6 +399,10 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         expected=True,
         other=True,
     ),
+    "mlflow_allowed_artifact_locations": file(
+        "/etc/tracking/mlflow.env",
+        '^MLFLOW_HOST_ALLOWED_ARTIFACT_LOCATIONS="s3://other-bucket/artifacts"$',
+    ),
     "mlflow_allowed_destinations": file(
         "/etc/tracking/mlflow.env", '^MLFLOW_HOST_ALLOWED_DESTINATIONS="10.9.0.0/24"$'
     ),

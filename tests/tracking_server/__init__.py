@@ -74,11 +74,14 @@ class Server:
         Where it listens.
     process
         The process that started the others.
+    host
+        The program that runs it, if it is the role's.
     """
 
     url: str
     process: subprocess.Popen[bytes]
     authorization: str | None = None
+    host: Host | None = None
 
     def session(self, authorization: str | None = None) -> requests.Session:
         """Return a client that keeps its connection, by default in the administrator's name."""
@@ -177,6 +180,10 @@ class Host:
         )
         return plan
 
+    def run(self, *arguments: str) -> str:
+        """Run one of the program's commands; return what it printed."""
+        return _run(*self.command, *arguments, env=self.settings)
+
     def apply(self, *options: str) -> dict[str, Any]:
         """Give the database what it lacks; return what that was."""
         said = _run(
@@ -238,7 +245,7 @@ def deployed_server(
         [*host.command, "serve", "--workers", workers], host.settings, directory / "log"
     ) as process:
         url = f"http://127.0.0.1:{host.settings['MLFLOW_PORT']}"
-        server = Server(url, process, basic(ADMIN, ADMIN_PASSWORD))
+        server = Server(url, process, basic(ADMIN, ADMIN_PASSWORD), host)
         wait(server)
         yield server
 

@@ -34,6 +34,7 @@ AUTH = "mlflow/server/auth/__init__.py"
 FASTAPI = "mlflow/server/fastapi_app.py"
 ARTIFACT_ROUTER = "mlflow/server/artifact_router.py"
 TRACKING = "mlflow/store/tracking/sqlalchemy_store.py"
+REGISTRY = "mlflow/store/artifact/artifact_repository_registry.py"
 MODELS = "mlflow/store/tracking/dbmodels/models.py"
 MESSAGES = "mlflow/protos/service_pb2.py"
 VALIDATION = "mlflow/utils/validation.py"
@@ -64,7 +65,6 @@ FENCES = (
         "destinations",
         required=True,
         functions=(
-            f"{HANDLERS}:_validate_storage_location_uri",
             f"{TRACKING}:SqlAlchemyStore.start_trace",
             f"{VALIDATION}:_validate_webhook_url",
             f"{VALIDATION}:_is_public_ip",
@@ -76,6 +76,16 @@ FENCES = (
             f"{GATEWAY}/ssrf.py:SSRFGuardedResolver.resolve",
             f"{GATEWAY}/providers/utils.py:_aiohttp_post",
             "mlflow/server/gateway_api.py:_enable_upstream_ssrf_protection",
+        ),
+    ),
+    Fence(
+        "locations",
+        required=True,
+        functions=(
+            f"{HANDLERS}:_validate_storage_location_uri",
+            f"{HANDLERS}:_is_servable_proxied_run_artifact_root",
+            f"{REGISTRY}:ArtifactRepositoryRegistry.get_artifact_repository",
+            "mlflow/cli/__init__.py:gc",
         ),
     ),
     Fence(

@@ -1,4 +1,4 @@
-"""Limit the hosts that a user can make the server connect to, and the folders it can be sent to.
+"""Limit the hosts that a user can make the server connect to.
 
 MLflow 3.17.2 refuses most private addresses. It follows redirects of webhooks, connects before it
 looks at the address, lets multicast, site-local and some embedded addresses pass, and knows only
@@ -12,13 +12,12 @@ from __future__ import annotations
 import importlib
 import ipaddress
 import os
-import posixpath
 import re
 import socket
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -57,10 +56,7 @@ NOT_PUBLIC = tuple(
     )
 )
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# The server's own artifacts, and buckets: what the host's role allows decides about those.
-LOCATION_SCHEMES = {"mlflow-artifacts", "s3"}
 TRACE_ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9_.:-]{0,49}")
-UPWARDS = re.compile(r"(^|[/\\])\.\.([/\\?#;]|\Z)")
 
 
 class ForbiddenDestinationError(Exception):
@@ -227,33 +223,11 @@ def check_url(url: str, field: str, policy: Policy, invalid: Callable[[str], Exc
         raise invalid(f"{field}: {error}") from error
 
 
-def check_location(location: str, field: str, invalid: Callable[[str], Exception]) -> None:
-    """Raise unless artifacts are to be kept by this server, or in a bucket.
-
-    MLflow also takes folders of the server's own file system, in which it would then read and
-    write, and clouds that the server has no account of.
-    """
-    scheme = urlsplit(location).scheme
-    plain = location
-    # A path may be encoded more than once.
-    while (decoded := unquote(plain)) != plain:
-        plain = decoded
-    if scheme not in LOCATION_SCHEMES or UPWARDS.search(plain) or re.search(r"[\x00-\x1f]", plain):
-        raise invalid(
-            f"{field}: {location!r} is not a valid location: artifacts are kept in"
-            " mlflow-artifacts:/ or s3:// and below. Leave it out to keep them on this server."
-        )
-    path = urlsplit(location).path
-    if scheme == "mlflow-artifacts" and not posixpath.normpath(path).startswith("/"):
-        raise invalid(f"{field}: {location!r} is not a valid location: write mlflow-artifacts:/…")
-
-
 def apply(_server: Server) -> None:
-    """Limit webhooks, the gateway, locations and traces, for all stores of this process."""
+    """Limit webhooks, the gateway and traces, for all stores of this process."""
     chosen = read_policy()
     invalid = importlib.import_module("mlflow.exceptions").MlflowException.invalid_parameter_value
     _limit_webhooks(chosen, invalid)
-    _limit_locations(invalid)
     _limit_traces(invalid)
     if find_spec("mlflow.gateway.ssrf"):
         _limit_gateway(chosen, invalid)
@@ -277,18 +251,6 @@ def _limit_webhooks(policy: Policy, invalid: Callable[[str], Exception]) -> None
     delivery["_create_webhook_session"] = lambda: guarded_session(create_session(), policy)
     # One that was made before.
     delivery["_webhook_session"] = None
-
-
-def _limit_locations(invalid: Callable[[str], Exception]) -> None:
-    handlers = _names_of("mlflow.server.handlers")
-    check_form = handlers["_validate_storage_location_uri"]
-
-    def validate_storage_location_uri(value: str, field_name: str) -> str:
-        check_location(value, field_name, invalid)
-        checked: str = check_form(value, field_name)
-        return checked
-
-    handlers["_validate_storage_location_uri"] = validate_storage_location_uri
 
 
 def _limit_traces(invalid: Callable[[str], Exception]) -> None:

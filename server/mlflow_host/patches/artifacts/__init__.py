@@ -246,6 +246,7 @@ async def download_artifact(artifact_path: str, request: Request) -> Response:
     repository = router._get_artifact_repo()  # noqa: SLF001  as MLflow's own route
     if not isinstance(repository, StreamingS3ArtifactRepository):
         stock: Response = await router.download_artifact(artifact_path)
+        stock.headers["Content-Security-Policy"] = downloads.SANDBOX
         return stock
     try:
         path = router._get_workspace_scoped_path(  # noqa: SLF001  as above
@@ -365,6 +366,13 @@ def trace_view(stock: View) -> View:
     return view
 
 
+def confine(response: FlaskResponse) -> FlaskResponse:
+    """Keep a browser from running what is in an artifact, whichever view sends it."""
+    if response.headers.get("Content-Disposition", "").startswith("attachment"):
+        response.headers["Content-Security-Policy"] = downloads.SANDBOX
+    return response
+
+
 # Views of MLflow's that send or take the bytes of an artifact, by the names of Flask's endpoints.
 VIEWS: dict[str, Callable[[View], View]] = {
     "_download_artifact": download_view,
@@ -378,6 +386,7 @@ def apply(server: Server) -> None:
     """Stream artifacts in S3 on all routes that carry their bytes."""
     _artifact_repository_registry.register("s3", StreamingS3ArtifactRepository)
     vars(handlers)["_send_artifact"] = send_artifact(handlers._send_artifact)  # noqa: SLF001  see there
+    server.flask.after_request(confine)
     views: dict[str, Any] = server.flask.view_functions
     for endpoint, replace in VIEWS.items():
         views[endpoint] = replace(views[endpoint])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.tracking_server import ADMIN, ADMIN_PASSWORD, VERSION, environment
+from tests.tracking_server import ADMIN, ADMIN_PASSWORD, VERSION
+from tests.tracking_server.routes import routes_that_call
 
 from .conftest import BUCKET, MIB, Watch, content
 
@@ -23,57 +23,14 @@ if TYPE_CHECKING:
     from .conftest import Store
 
 SIZE = 64 * MIB
-# Follows what each route's function calls, within the server's own modules, and prints the routes
-# that come to one of the functions by which bytes of artifacts are read or written.
-BYTE_ROUTES = """
-import json, os, types
-os.environ["_MLFLOW_SGI_NAME"] = "gunicorn"
-from mlflow.server import app
-from mlflow.server.fastapi_app import create_fastapi_app
-
+# By which bytes of artifacts are read or written.
 PRIMITIVES = {
-    "send_file", "send_from_directory", "wrap_file", "FileResponse", "TemporaryDirectory",
-    "NamedTemporaryFile", "mkdtemp", "mkstemp", "log_artifact", "log_artifacts",
-    "log_artifact_from_stream", "log_artifact_from_async_stream", "download_artifacts",
-    "create_multipart_upload", "complete_multipart_upload", "abort_multipart_upload",
-    "get_download_presigned_url", "create_presigned_upload_url",
+    *("send_file", "send_from_directory", "wrap_file", "FileResponse", "TemporaryDirectory"),
+    *("NamedTemporaryFile", "mkdtemp", "mkstemp", "log_artifact", "log_artifacts"),
+    *("log_artifact_from_stream", "log_artifact_from_async_stream", "download_artifacts"),
+    *("create_multipart_upload", "complete_multipart_upload", "abort_multipart_upload"),
+    *("get_download_presigned_url", "create_presigned_upload_url"),
 }
-
-def codes(code):
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from codes(constant)
-
-def reaches(function, seen):
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    if not isinstance(function, types.FunctionType) or function in seen:
-        return False
-    seen.add(function)
-    for code in codes(function.__code__):
-        for name in code.co_names:
-            if name in PRIMITIVES:
-                return True
-            called = function.__globals__.get(name)
-            if getattr(called, "__module__", "").startswith("mlflow.server"):
-                if reaches(called, seen):
-                    return True
-    return False
-
-def walk(routes, prefix=""):
-    for route in routes:
-        if hasattr(route, "original_router"):
-            inner = route.include_context.prefix
-            yield from walk(route.original_router.routes, prefix + inner)
-        elif hasattr(route, "endpoint"):
-            yield prefix + route.path, route.endpoint
-
-found = [(r.rule, app.view_functions[r.endpoint]) for r in app.url_map.iter_rules()]
-found += walk(create_fastapi_app(app).routes)
-assert len(found) > 200, len(found)
-print(json.dumps(sorted({path for path, endpoint in found if reaches(endpoint, set())})))
-"""
 PREFIXES = ("/api", "/ajax-api")
 # They serve the user interface itself, from the host's disk.
 INTERFACE = {"/", "/static-files/<path:path>"}
@@ -179,9 +136,7 @@ def places(store: Store) -> Iterator[Places]:
 
 @pytest.fixture(scope="module")
 def byte_routes(version: str) -> set[str]:
-    python = environment(version=version)
-    done = subprocess.run([python, "-c", BYTE_ROUTES], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return routes_that_call(PRIMITIVES, version)
 
 
 def test_byte_routes_of_release_are_all_tested_here(byte_routes: set[str], version: str) -> None:
@@ -216,6 +171,7 @@ def test_download_streams_without_file(store: Store, places: Places, route: str)
         "Content-Disposition": f"attachment; filename={places.name}",
         "Content-Length": str(SIZE),
         "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
         "Accept-Ranges": "bytes",
     }
     assert fields.items() <= answer.headers.items()

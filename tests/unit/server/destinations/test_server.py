@@ -1,4 +1,4 @@
-"""Webhooks, the gateway and artifact locations of the server as the role runs it."""
+"""Webhooks and the gateway of the server as the role runs it."""
 
 from __future__ import annotations
 
@@ -168,32 +168,6 @@ def test_webhook_redirect_is_not_followed(listed: Server, listener: Listener, pa
     assert not result.get("success")
     assert "redirect" in result["error_message"]
     assert [path for path, _, _ in listener.requests[before:]] == [path]
-
-
-@pytest.mark.parametrize(
-    "location",
-    [
-        *(
-            "/etc",
-            "file:///etc",
-            "relative",
-            "../up",
-            "http://127.0.0.1/x",
-            "wasbs://a@127.0.0.1/x",
-        ),
-        *("ftp://127.0.0.1/x", "mlflow-artifacts://127.0.0.1:1/x", "mlflow-artifacts:/x/../y"),
-    ],
-)
-def test_experiment_location_outside_of_the_artifacts_is_refused(
-    strict: Server, location: str
-) -> None:
-    answer = strict.session().post(
-        f"{strict.url}/{API}/experiments/create",
-        json={"name": uuid.uuid4().hex, "artifact_location": location},
-    )
-
-    assert answer.status_code == 400, answer.text
-    assert answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
 
 
 def gateway(server: Server, method: str, path: str, body: dict[str, Any]) -> requests.Response:
