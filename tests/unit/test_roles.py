@@ -141,16 +141,44 @@ def test_documentation_of_variables_is_up_to_date() -> None:
     subprocess.run([sys.executable, ROOT / "scripts/document_variables.py", "--check"], check=True)
 
 
-def apt_tasks() -> dict[str, dict[str, object]]:
-    """Return what the tasks that call apt's module give it, by file and name."""
+def all_tasks() -> dict[str, dict[str, Any]]:
+    """Return all mappings of roles and playbooks, by file and name, and among them the tasks."""
     files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml")]
     files += [*ROOT.glob("playbooks/*.yml"), *ROOT.glob("playbooks/tasks/*.yml")]
     return {
-        f"{file.relative_to(ROOT)}: {task.get('name')}": task[module]
+        f"{file.relative_to(ROOT)}: {task.get('name')}": task
         for file in files
         for task in _tasks(yaml.safe_load(file.read_text()))
+    }
+
+
+def apt_tasks() -> dict[str, dict[str, object]]:
+    """Return what the tasks that call apt's module give it, by file and name."""
+    return {
+        where: task[module]
+        for where, task in all_tasks().items()
         for module in APT_MODULES & task.keys()
     }
+
+
+def downloads() -> dict[str, dict[str, Any]]:
+    """Return the tasks that fetch packages: by apt, or by a command of pip or uv."""
+    command = re.compile(r"\bpip\W+(?:install|download|sync)\b")
+    return {
+        where: task
+        for where, task in all_tasks().items()
+        if APT_MODULES & task.keys() or command.search(str(task.get("ansible.builtin.command")))
+    }
+
+
+def test_downloads_are_repeated_when_they_fail() -> None:
+    assert len(downloads()) > len(apt_tasks()) > 3
+    assert [
+        where
+        for where, task in downloads().items()
+        if task.get("until") != f"{task.get('register')} is not failed"
+        or int(task.get("retries", 0)) < 2
+    ] == []
 
 
 def _tasks(tree: object) -> Iterator[dict[str, Any]]:
