@@ -158,3 +158,29 @@ def test_make_passes_each_setting_of_local_aws_to_sudo() -> None:
     [passed] = re.findall("^PASSED := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {"LOCAL_AWS_PORT", "LOCAL_AWS_RDS_SECONDS"} <= settings
     assert settings - set(passed.split(",")) == set()
+
+
+def test_make_help_lists_each_documented_target() -> None:
+    rules = re.findall(r"(?m)^([^\s#:=]+):[^=].*## ", (ROOT / "Makefile").read_text())
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if "MAKE" not in name},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+    # Names with a digit are among them.
+    assert any(re.search(r"\d", rule) for rule in rules)
+    assert re.findall(r"(?m)^ +make (\S+)", shown) == rules
+
+
+def test_make_environment_is_not_built_again_once_it_is_complete() -> None:
+    """A rule whose target is a file and that does not write it runs each time."""
+    rules = re.findall(
+        r"(?m)^(\$\(\w+\)/\S+): [^\n]*\n((?:\t[^\n]*\n)+)", (ROOT / "Makefile").read_text()
+    )
+
+    assert len(rules) > 3
+    assert [target for target, recipe in rules if "\t@touch $@\n" not in recipe] == []

@@ -8,9 +8,12 @@ import ssl
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.molecule.fixtures import EPHEMERAL, SCENARIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from testinfra.host import Host
@@ -60,6 +63,22 @@ def test_hsts_header_is_sent(host: Host, address: str) -> None:
     assert "strict-transport-security: max-age=31536000" in head.lower()
 
 
+@pytest.fixture
+def unchanged(host: Host) -> Iterator[None]:
+    """Leave the host as the scenario has it: another run, or another test, relies on it."""
+    before = settings(host)
+    yield
+    converge()
+    assert settings(host) == before
+
+
+def settings(host: Host) -> str:
+    """Return the proxy's settings, and the certificates that it was given."""
+    # The authority's own is from the control machine too.
+    return host.check_output("cd /etc/caddy && sha256sum Caddyfile tls/acme_ca.pem")
+
+
+@pytest.mark.usefixtures("unchanged")
 def test_changed_certificate_is_served(address: str) -> None:
     converge("--extra-vars=tls_proxy_mode=provided")
     with connect(address, EPHEMERAL / "server.pem") as connection:
@@ -70,4 +89,9 @@ def test_changed_certificate_is_served(address: str) -> None:
         "--extra-vars=tls_proxy_mode=provided", f"--extra-vars=tls_proxy_certificate={renewed}"
     )
     with connect(address, renewed) as connection:
+        assert connection.version() == "TLSv1.3"
+
+
+def test_certificate_of_the_authority_is_back_after_another(address: str) -> None:
+    with connect(address, EPHEMERAL / "authority.pem") as connection:
         assert connection.version() == "TLSv1.3"
