@@ -38,7 +38,7 @@ SERVICES = [
 class Audit:
     """What Prowler said."""
 
-    told: list[dict[str, Any]]
+    items: list[dict[str, Any]]
     errors: str
     # Check and resource of what the empty account has, and of what neighbours have in it.
     account: frozenset[tuple[str, str]] = frozenset()
@@ -57,7 +57,7 @@ class Audit:
                 item["resources"][0]["uid"],
                 item["status_detail"],
             )
-            for item in self.told
+            for item in self.items
             if item["status_code"] == "FAIL" and self._key(item) not in self.neighbours
         ]
 
@@ -66,7 +66,7 @@ class Audit:
         """The checks that a resource of the deployment passed."""
         return {
             item["metadata"]["event_code"]
-            for item in self.told
+            for item in self.items
             if item["status_code"] == "PASS"
             and self._key(item) not in self.account | self.neighbours
         }
@@ -74,7 +74,7 @@ class Audit:
     @property
     def keys(self) -> frozenset[tuple[str, str]]:
         """Check and resource of each finding."""
-        return frozenset(self._key(item) for item in self.told)
+        return frozenset(self._key(item) for item in self.items)
 
     @property
     def unanswered(self) -> set[str]:
@@ -125,10 +125,10 @@ def prowl(aws: LocalAws, name: str, *before: Audit) -> Audit:
         check=False,
     )
     assert result.returncode == 0, result.stdout
-    told = json.loads((reports / f"{name}.ocsf.json").read_text())
+    items = json.loads((reports / f"{name}.ocsf.json").read_text())
     errors = (reports / f"{name}.log").read_text()
     account, *others = (one.keys for one in before) if before else (frozenset(),)
-    return Audit(told, errors, account, frozenset().union(*others) - account)
+    return Audit(items, errors, account, frozenset().union(*others) - account)
 
 
 @pytest.fixture(scope="session")

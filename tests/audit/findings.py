@@ -15,17 +15,20 @@ if TYPE_CHECKING:
 PAGE = "docs/security.md"
 # The severity of those whose auditor knows none.
 UNRATED = "unrated"
+# Where testssl.sh finds what it does.
+PROXY = "proxy"
 # Columns: check, severity, where, why.
-LINE = re.compile(r"^\| `(\w+)` \| (\w+) \| `?([\w./-]+)`? \| \S.* \|$", re.MULTILINE)
+LINE = re.compile(r"^\| `([\w.-]+)` \| (\w+) \| `?([\w./-]+)`? \| \S.* \|$", re.MULTILINE)
 
 
 @dataclass(frozen=True, order=True)
 class Accepted:
-    """One line of the page: a check that fails somewhere, and is not mended there."""
+    """One line of the page: a check that fails somewhere, and is accepted there."""
 
     check: str
     severity: str
-    # deployment: made by the playbooks; account: there before them; sources, or one file of them.
+    # deployment: made by the playbooks; account: there before them; proxy: on the host's port;
+    # sources, or one file of them.
     where: str
 
 
@@ -38,14 +41,26 @@ class Finding:
     message: str
 
 
-def accepted(*, rated: bool) -> set[Accepted]:
-    """Return what the page accepts of auditors who know severities, or of others."""
+def accepted(*, rated: bool, proxy: bool = False) -> set[Accepted]:
+    """Return what the page accepts.
+
+    Parameters
+    ----------
+    rated
+        Of an auditor that knows severities, or of another.
+    proxy
+        Of the proxy's TLS, or of all else.
+    """
     lines = (Accepted(*line) for line in LINE.findall((ROOT / PAGE).read_text()))
-    return {line for line in lines if (line.severity != UNRATED) == rated}
+    return {
+        line
+        for line in lines
+        if (line.severity != UNRATED) == rated and (line.where == PROXY) == proxy
+    }
 
 
 def unexplained(findings: Iterable[Finding], lines: set[Accepted]) -> list[str]:
-    """Return the findings that no line of the page is about, as messages."""
+    """Return as messages the findings that the page does not explain."""
     return sorted(
         f"{finding.accepted_as}: {finding.resource}: {finding.message}"
         for finding in findings
@@ -54,12 +69,12 @@ def unexplained(findings: Iterable[Finding], lines: set[Accepted]) -> list[str]:
 
 
 def stale(findings: Iterable[Finding], lines: set[Accepted]) -> list[Accepted]:
-    """Return the lines of the page that are about nothing any more."""
+    """Return the lines of the page that have no finding."""
     return sorted(lines - {finding.accepted_as for finding in findings})
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment for an auditor: nobody's account is known, and nobody is called."""
+    """Return an environment for an auditor that knows no account and reaches no network."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         # The port of a service that nobody has (discard).

@@ -41,8 +41,8 @@ def findings() -> list[Finding]:
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    told = json.loads(result.stdout)
-    reports = told if isinstance(told, list) else [told]
+    parsed = json.loads(result.stdout)
+    reports = parsed if isinstance(parsed, list) else [parsed]
     [summary] = [report["summary"] for report in reports if report["check_type"] == "ansible"]
     assert (summary["passed"] > 0, summary["parsing_errors"]) == (True, 0)
     return [
@@ -53,7 +53,7 @@ def findings() -> list[Finding]:
 
 
 def _finding(found: dict[str, Any], path: str) -> Finding:
-    # Only its maker's service tells severities, so every finding counts.
+    # Severities come from the service of its maker only, so every finding counts.
     in_file = Accepted(found["check_id"], UNRATED, path)
     everywhere = Accepted(found["check_id"], UNRATED, "sources")
     return Finding(

@@ -55,8 +55,8 @@ def test_no_explanation_outlives_its_finding(audits: Audits) -> None:
     assert stale(audits.deployed.failed, lines) == []
 
 
-def test_what_could_not_be_asked_is_told(audits: Audits) -> None:
+def test_unanswered_operation_is_named_in_the_page(audits: Audits) -> None:
     page = (ROOT / PAGE).read_text()
-    told = set(re.findall(r"`([A-Z][A-Za-z]+)`", page))
+    named = set(re.findall(r"`([A-Z][A-Za-z]+)`", page))
 
-    assert audits.deployed.unanswered - told == set()
+    assert audits.deployed.unanswered - named == set()

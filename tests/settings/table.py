@@ -542,6 +542,9 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "tls_proxy_body_unlimited": Resource(
         lambda d: "ajax-api" not in d.read("/etc/caddy/Caddyfile"), expected=True
     ),
+    "tls_proxy_caddy_source": file(
+        "/var/lib/dpkg/status", r"^Package: caddy\n(?:.+\n)*Version: 2\.6\."
+    ),
     "tls_proxy_certificate": Argument(
         "{{ __tls_proxy_files.provided[0].src }}", OTHER_VALUES["tls_proxy_certificate"], other=True
     ),

@@ -1,6 +1,7 @@
 """MLflow's advisories of 2025 and 2026 that concern a tracking server, each tried on ours.
 
-Webhooks and addresses are in ../destinations, paths of artifacts in ../artifacts.
+Webhooks and addresses are in ../destinations, locations of artifacts in ../locations, scripts of
+users in test_scripts.py. docs/security.md lists all of them.
 `mallory` may log in, and is denied the administrator's experiment and model.
 """
 
@@ -575,3 +576,80 @@ def test_gateway_proxy_calls_nobody(target: Target) -> None:
     for path in ("http://169.254.169.254/", "@169.254.169.254/"):
         answer = target.ask("GET", f"{AJAX}/gateway-proxy?gateway_path={path}", user=ADMIN)
         assert answer.json() == {"endpoints": []}
+
+
+def test_scorer_does_not_import_a_module_of_a_user(target: Target) -> None:
+    """CVE-2026-116692: a scorer named a module, which the server imported from artifacts.
+
+    https://nvd.nist.gov/vuln/detail/CVE-2026-116692
+    """
+    tracking = target.tracking
+    mark = tracking.directory / "imported"
+    program = f"open({str(mark)!r}, 'w').close()\nclass Evil:\n    pass\n"
+    root = f"/api/2.0/mlflow-artifacts/artifacts/{target.experiment}/{target.run}/artifacts"
+    kept = tracking.server.session().put(
+        f"{tracking.server.url}{root}/evil.py", data=program.encode()
+    )
+    folder = tracking.directory / f"artifacts/{target.experiment}/{target.run}/artifacts"
+    assert kept.ok
+    assert (folder / "evil.py").exists()
+    for module in ("evil", f"{folder}/evil", "mlflow.genai.scorers.evil", "os"):
+        data = {"module": module, "class_name": "Evil", "init_kwargs": {}}
+        scorer = {
+            "name": "x",
+            "mlflow_version": "3.17.2",
+            "serialization_version": 1,
+            "third_party_scorer_data": data,
+        }
+        body = {"experiment_id": target.experiment, "serialized_scorer": json.dumps(scorer)}
+        target.ask("POST", f"{API_3}/scorers/register", user=ADMIN, name="x", **body)
+        for path in ("scorer/invoke", "genai/evaluate"):
+            answer = target.ask("POST", f"/ajax-api/3.0/mlflow/{path}", user=ADMIN, **body)
+            assert answer.status_code == 501, answer.text
+    target.ask("GET", f"{API_3}/scorers/list?experiment_id={target.experiment}", user=ADMIN)
+
+    assert not mark.exists()
+
+
+def test_label_schemas_need_permission(target: Target) -> None:
+    """CVE-2026-13484: the label schemas of an experiment were everybody's.
+
+    https://nvd.nist.gov/vuln/detail/CVE-2026-13484
+    """
+    schema: dict[str, Any] = {
+        "experiment_id": target.experiment,
+        "name": f"schema-{uuid.uuid4().hex[:8]}",
+        "type": "FEEDBACK",
+        "input": {"text": {}},
+    }
+    made = target.ask("POST", f"{API_3}/label-schemas/create", user=ADMIN, **schema)
+    assert made.ok, made.text
+    schema_id = made.json()["label_schema"]["schema_id"]
+    target.refuses("POST", f"{API_3}/label-schemas/create", **schema | {"name": "another"})
+    target.refuses("GET", f"{API_3}/label-schemas/list?experiment_id={target.experiment}")
+    target.refuses("GET", f"{API_3}/label-schemas/get?schema_id={schema_id}")
+    target.refuses("PATCH", f"{API_3}/label-schemas/update", schema_id=schema_id, name="mine")
+    target.refuses("DELETE", f"{API_3}/label-schemas/delete", schema_id=schema_id)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.test", "null", ""])
+def test_assistant_is_refused(tracking: Tracking, origin: str) -> None:
+    """CVE-2026-2611: a page of another site could have commands run by the assistant.
+
+    https://nvd.nist.gov/vuln/detail/CVE-2026-2611
+    """
+    # As the proxy passes a request on: MLflow takes it for one of another machine.
+    fields = {"Origin": origin, "X-Forwarded-For": "203.0.113.7"}
+    server = tracking.server
+    for method, path, body in (
+        ("PUT", "config", {"providers": {}}),
+        ("POST", "message", {"message": "x"}),
+        ("POST", "skills/install", {}),
+    ):
+        answer = server.session().request(
+            method,
+            f"{server.url}/ajax-api/3.0/mlflow/assistant/{path}",
+            json=body,
+            headers={name: value for name, value in fields.items() if value},
+        )
+        assert answer.status_code == 403, f"{method} {path}: {answer.status_code} {answer.text}"

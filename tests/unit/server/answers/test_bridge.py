@@ -63,7 +63,7 @@ ENDLESS = Endless()
 
 
 def _add_views_of_bodies(flask: Flask) -> None:
-    """Add views that tell what they got, and one whose answer has no end."""
+    """Add views that repeat what they got, and one whose answer has no end."""
 
     @flask.route("/api/echo", methods=["GET", *WITH_BODY])
     @flask.route("/api/echo/<name>", methods=["GET", *WITH_BODY])
@@ -269,9 +269,9 @@ def test_trailer_fields_are_not_header_fields(client: Client, path: str) -> None
         'Transfer-Encoding: chunked\r\n\r\n7\r\n{"a":1}\r\n0\r\n'
         "X-Late: 1\r\nAuthorization: Basic eDp5\r\n\r\n".encode(),
     )
-    told = json.loads(answer.partition(b"\r\n\r\n")[2])
-    assert told["json"] == {"a": 1}
-    assert not {"X-Late", "Authorization", "Trailer"} & set(told["headers"])
+    repeated = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert repeated["json"] == {"a": 1}
+    assert not {"X-Late", "Authorization", "Trailer"} & set(repeated["headers"])
 
 
 @pytest.mark.parametrize("path", ECHOES)
@@ -292,9 +292,9 @@ def test_repeated_fields_are_joined_cookies_by_semicolons(client: Client, path: 
         f"GET {path} HTTP/1.1\r\nhost: x\r\nCONNECTION: close\r\ncookie: a=1\r\n"
         "Cookie: b=2\r\nx-many: 1\r\nX-MANY: 2\r\nX_Many: 3\r\n\r\n".encode(),
     )
-    told = json.loads(answer.partition(b"\r\n\r\n")[2])
-    assert told["cookies"] == {"a": "1", "b": "2"}
-    assert told["headers"]["X-Many"] == "1,2"
+    repeated = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert repeated["cookies"] == {"a": "1", "b": "2"}
+    assert repeated["headers"]["X-Many"] == "1,2"
 
 
 def test_encoded_slash_is_a_slash_of_the_path(client: Client) -> None:

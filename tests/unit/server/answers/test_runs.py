@@ -214,6 +214,6 @@ def test_answers_hold_what_is_odd(ask: Callable[[dict[str, Any]], Any]) -> None:
 
 @pytest.mark.usefixtures("fast")
 def test_refusal_stays_mlflows(ask: Callable[[dict[str, Any]], Any]) -> None:
-    answer = ask({"experiment_ids": [EXPERIMENT], "filter": "this is no filter"})
+    answer = ask({"experiment_ids": [EXPERIMENT], "filter": "not a filter"})
     assert answer.status_code == 400
     assert answer.get_json()["error_code"] == "INVALID_PARAMETER_VALUE"

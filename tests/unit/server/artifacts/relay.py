@@ -22,7 +22,7 @@ class Relay:
     received
         How many bytes came from there.
     left
-        How many more may come; then all connections are cut. None is no limit.
+        How many more may come; then all connections are cut. None stands for no limit.
     """
 
     target: int

@@ -74,7 +74,7 @@ def test_policy_name_with_one_private_address_is_refused(monkeypatch: pytest.Mon
 
 
 def resolve(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Let each question about a name get the next of the answers, the last for ever."""
+    """Give each question about a name the next of the answers, and at the end always the last."""
     asked: list[str] = []
 
     def getaddrinfo(host: str, port: int | None, *_: Any, **__: Any) -> list[Any]:

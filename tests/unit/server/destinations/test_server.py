@@ -254,3 +254,56 @@ def test_gateway_provider_on_loopback_by_its_own_address_is_refused(
 
     assert answer.status_code == 502, answer.text
     assert "not a public IP" in answer.text
+
+
+def test_gateway_key_is_not_read_from_the_environment(
+    listed: Server, listener: Listener, version: str
+) -> None:
+    """CVE-2026-4035: a key that began with a dollar sign was read from the server's environment.
+
+    https://nvd.nist.gov/vuln/detail/CVE-2026-4035
+    """
+    if version == "3.14.0":
+        pytest.skip("serves no gateway behind a login")
+    name = f"chat-{uuid.uuid4().hex[:8]}"
+    key = "$MLFLOW_BACKEND_STORE_URI"
+    kept = gateway(
+        listed,
+        "POST",
+        "secrets/create",
+        secret(f"{listener.url}/v1") | {"secret_value": {"api_key": key}},
+    )
+    if not kept.ok:
+        assert kept.status_code == 400, kept.text
+        return
+    model = gateway(
+        listed,
+        "POST",
+        "model-definitions/create",
+        {
+            "name": name,
+            "secret_id": kept.json()["secret"]["secret_id"],
+            "provider": "openai",
+            "model_name": "test",
+        },
+    )
+    linked = {
+        "model_definition_id": model.json()["model_definition"]["model_definition_id"],
+        "linkage_type": "PRIMARY",
+        "weight": 1.0,
+    }
+    endpoint = gateway(
+        listed,
+        "POST",
+        "endpoints/create",
+        {"name": name, "model_configs": [linked], "usage_tracking": False},
+    )
+    assert endpoint.ok, endpoint.text
+    heard = len(listener.requests)
+    listed.session().post(
+        f"{listed.url}/gateway/{name}/mlflow/invocations",
+        json={"messages": [{"role": "user", "content": "hello"}]},
+    )
+
+    sent = [fields.get("authorization") for _, fields, _ in listener.requests[heard:]]
+    assert set(sent) <= {f"Bearer {key}"}

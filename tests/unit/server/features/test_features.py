@@ -202,7 +202,7 @@ def test_assistant_is_refused_behind_the_proxy(default: Server, method: str, pat
         method,
         f"{default.url}/{AJAX}/assistant/{path}",
         json=body,
-        # As the proxy tells it.
+        # As the proxy writes it.
         headers={"X-Forwarded-For": "192.0.2.1"},
     )
     assert answer.status_code == 403

@@ -27,7 +27,7 @@ CURES = {
     "destination_past_its_variable": "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS is not allowed there",
     "destination_without_prefix": "mlflow_allowed_destinations: 10.0.5.7 is not a valid network",
     "destination_out_of_range": "mlflow_allowed_destinations: 10.0.5.700/32 is not a valid network",
-    "artifacts_on_the_host": "mlflow_allowed_artifact_locations: file:///srv/artifacts is not a valid",
+    "artifacts_on_the_host": "mlflow_allowed_artifact_locations: file:///srv/artifacts is not",
     "artifacts_above_their_folder": "s3://other-bucket/a/../b is not a valid location",
     "unknown_feature": "mlflow_features: jobs is not a valid feature. Choose from ai_gateway",
     "feature_that_is_not_offered": "MLFLOW_SERVER_ENABLE_JOB_EXECUTION is not a valid variable",
