@@ -71,7 +71,8 @@ class _Relay:
         self._may_call = may_call
         self._instance_id = instance_id
         self._connections: set[asyncio.Task[None]] = set()
-        self._server = _in_loop(asyncio.start_unix_server(self._serve, sock=listening))
+        # Since Python 3.13 start_unix_server looks up the name that the socket was bound to.
+        self._server = _in_loop(asyncio.start_server(self._serve, sock=listening))
 
     def close(self) -> None:
         _in_loop(self._close())
