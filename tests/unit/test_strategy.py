@@ -28,6 +28,18 @@ PLAYBOOK = """
     - name: Run a module
       ansible.builtin.ping:
 """
+COLLECTION_PLAYBOOK = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Run a module of a collection
+      community.general.ini_file:
+        path: "{{ playbook_dir }}/file.ini"
+        section: section
+        option: option
+        value: value
+        mode: "0600"
+"""
 
 
 @pytest.mark.parametrize("mitogen", ["installed", "missing"])
@@ -97,6 +109,24 @@ def test_strategy_with_an_interpreter_in_an_odd_path_runs(tmp_path: Path, strate
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_strategy_runs_a_module_of_a_collection_without_a_warning(tmp_path: Path) -> None:
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(COLLECTION_PLAYBOOK)
+    done = subprocess.run(
+        [
+            *(BIN / "ansible-playbook", "--inventory=localhost,", "--connection=local"),
+            *(f"--extra-vars=ansible_python_interpreter={sys.executable}", playbook),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "WARNING" not in done.stdout + done.stderr
+
+
 def parse(text: str | None) -> Any:
     """Parse an interpreter with what Mitogen has now."""
     action = SimpleNamespace(_mitogen_discovering_interpreter=False)
@@ -130,6 +160,7 @@ def test_interpreter_of_another_mitogen_is_left_alone(
 ) -> None:
     monkeypatch.setattr(mitogen, "__version__", (0, 4, 0))
     assert not warm.replace_interpreter_split()
+    assert not warm.replace_collection_search()
     assert transport_config.parse_python_path is split
 
 

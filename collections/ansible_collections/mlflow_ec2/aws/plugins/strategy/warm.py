@@ -22,7 +22,7 @@ from ansible.plugins.strategy.linear import StrategyModule as Linear
 try:
     import ansible_mitogen.loaders  # noqa: F401 -- Mitogen requires to be imported before its strategy
     import mitogen
-    from ansible_mitogen import transport_config
+    from ansible_mitogen import planner, transport_config
     from ansible_mitogen.strategy import StrategyMixin
 
     _BASES: tuple[type, ...] = (StrategyMixin, Linear)
@@ -42,8 +42,9 @@ description:
 _PR_SET_PDEATHSIG = 1
 # Mitogen's processes meet at a socket there, whose whole path may have 107 bytes.
 _LONGEST_TEMPORARY_DIRECTORY = 80
-# Mitogen's function that splits ansible_python_interpreter, for which the replacement is made.
-_SPLIT_VERSIONS = {(0, 3, 54)}
+# The releases of Mitogen for which the replacements below were made.
+_REPLACED_VERSIONS = {(0, 3, 54)}
+# Of the function that splits ansible_python_interpreter.
 _SPLIT_PARAMETERS = ["s", "candidates", "task_vars", "action", "rediscover_python"]
 
 
@@ -74,7 +75,7 @@ def replace_interpreter_split() -> bool:
     """
     split = transport_config.parse_python_path
     parameters = list(inspect.signature(split).parameters)
-    if mitogen.__version__ not in _SPLIT_VERSIONS or parameters != _SPLIT_PARAMETERS:
+    if mitogen.__version__ not in _REPLACED_VERSIONS or parameters != _SPLIT_PARAMETERS:
         return False
 
     @functools.wraps(split)
@@ -85,6 +86,28 @@ def replace_interpreter_split() -> bool:
 
     transport_config.parse_python_path = interpreter
     return True
+
+
+def replace_collection_search() -> bool:
+    """Let Mitogen look for installed collections without asking for their versions.
+
+    Ansible's own search finds an internal one as well, and ansible-core 2.21 warns at each run
+    that it has no version. Return whether it was replaced: not with another Mitogen.
+    """
+    if mitogen.__version__ not in _REPLACED_VERSIONS or not hasattr(planner, "_load_collections"):
+        return False
+    planner._load_collections = _load_collections  # noqa: SLF001  there is no other way
+    return True
+
+
+def _load_collections(invocation: Any) -> None:
+    """Add the folders of all installed collections to the path of a module."""
+    import ansible_collections  # noqa: PLC0415  Ansible makes this package when it starts
+
+    for root in ansible_collections.__path__:
+        for name in ("MANIFEST.json", "galaxy.yml"):
+            found = {str(path.parent) for path in Path(root).glob(f"*/*/{name}")}
+            invocation._extra_sys_paths.update(found)  # noqa: SLF001  as Mitogen does
 
 
 def _bind_workers() -> None:
@@ -106,3 +129,4 @@ def _bind_workers() -> None:
 
 if len(_BASES) > 1:
     replace_interpreter_split()
+    replace_collection_search()
