@@ -10,6 +10,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 from dataclasses import replace
@@ -623,9 +624,13 @@ def test_purge_deletes_the_data(hand: Hand) -> None:
 
 def test_recorded_calls_equal_the_actions_of_the_policy(aws: LocalAws, project: Path) -> None:
     """The last, as all that is called by then counts."""
-    kept = (project / "docs/iam/actions/life.txt").read_text().split()
+    files = project / "docs/iam/actions"
+    expected = (files / "life.txt").read_text().split()
+    # Only amazon.aws 11 calls these. It comes with the Ansible for Python 3.12 and newer.
+    if sys.version_info >= (3, 12):
+        expected = sorted(expected + (files / "newest_stack.txt").read_text().split())
 
-    assert aws.actions == kept, "\n".join(aws.actions)
+    assert aws.actions == expected, "\n".join(aws.actions)
 
 
 def test_policy_without_one_of_its_actions_refuses_a_call(aws: LocalAws) -> None:
