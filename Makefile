@@ -11,7 +11,8 @@ ANSIBLE_ARGS ?=
 export LOCAL_AWS_PORT ?= 5566
 export LOCAL_AWS_DIR ?= $(CURDIR)/.local-aws
 
-VENV := .venv
+# An environment for each Python; .venv is a link to the one in use (scripts/environment-directory.sh).
+VENV := $(shell scripts/environment-directory.sh $(if $(filter-out file,$(origin PYTHON)),'$(PYTHON)'))
 BIN := $(VENV)/bin
 # Local AWS makes hosts and networks, so it runs as root.
 PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_ACCOUNT,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_RDS_SECONDS,LOCAL_AWS_RDS_MODIFY_SECONDS,LOCAL_AWS_EC2_SECONDS,LOCAL_AWS_EC2_INIT_SECONDS,LOCAL_AWS_LAMBDA_SECONDS,LOCAL_AWS_LAMBDA_IDLE_SECONDS,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,LOCAL_AWS_STALE_SECONDS,LOCAL_AWS_STALE_SECRET_LIST_SECONDS,LOCAL_AWS_THROTTLED_PERCENT,LOCAL_AWS_THROTTLED_SEED,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy
@@ -44,7 +45,7 @@ help: ## this list
 .PHONY: up
 # Also in a directory that others may write to, where Ansible itself would ignore the file.
 up: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-up: system $(VENV)/.up ## everything on this machine: local AWS, the whole deployment, one experiment
+up: system environment ## everything on this machine: local AWS, the whole deployment, one experiment
 	@echo "==> Local AWS"
 	$(ROOT) $(BIN)/python -m local_aws start
 	$(BIN)/python scripts/write_deploy_policy.py $(DEPLOYMENT) | $(ROOT) $(BIN)/python -m local_aws allow $(DEPLOYMENT)
@@ -55,7 +56,11 @@ up: system $(VENV)/.up ## everything on this machine: local AWS, the whole deplo
 	@scripts/show-deployment.sh $(OUTPUTS)
 
 .PHONY: setup
-setup: $(VENV)/.up ## the environment alone: .venv with Ansible, from hashed locks; starts nothing
+setup: environment ## the environment alone: .venv with Ansible, from hashed locks; starts nothing
+
+.PHONY: environment
+environment: $(VENV)/.up
+	@scripts/select-environment.sh $(VENV)
 
 .PHONY: down
 down: ## stops local AWS and removes all that it made; images stay cached
@@ -72,23 +77,31 @@ system-test:
 	@scripts/system-packages.sh test
 
 # The locks agree with each other, so one environment holds them all.
-$(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt aws_transcript/aws_transcript.pth
-	@scripts/virtual-environment.sh $(PYTHON) $(VENV) $(filter-out %/bootstrap.txt,$(filter %.txt,$^))
-	@# Its interpreters record their calls to AWS where AWS_TRANSCRIPT is set.
+$(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt aws_transcript/aws_transcript.pth scripts/short_tmpdir.pth
+	@scripts/virtual-environment.sh '$(PYTHON)' $(VENV) $(filter-out %/bootstrap.txt,$(filter %.txt,$^))
+	@# Its interpreters record their calls to AWS where AWS_TRANSCRIPT is set. They use /tmp instead of a folder whose path is too long for
+	@# the Unix sockets that Ansible (since ansible-core 2.21) and Mitogen make in it.
 	@cp $(filter %.pth,$^) "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
+	@[ -e .venv ] || scripts/select-environment.sh $(VENV)
 
 $(VENV)/.test: requirements/test.txt $(VENV)/.up
-	@scripts/virtual-environment.sh $(PYTHON) $(VENV) $<
+	@scripts/virtual-environment.sh '$(PYTHON)' $(VENV) $<
 	@touch $@
+
+ifneq ($(VENV),.venv)
+.PHONY: .venv/.up .venv/.test
+.venv/.up: environment
+.venv/.test: $(VENV)/.test environment
+endif
 
 # Auditors pin a lot, and not the same as each other: an environment for each.
 $(AUDIT)/%/.up: requirements/bootstrap.txt requirements/audit/%.txt
-	@scripts/virtual-environment.sh $(PYTHON) $(@D) $^
+	@scripts/virtual-environment.sh '$(PYTHON)' $(@D) $^
 	@touch $@
 
 $(RELEASE)/.up: requirements/bootstrap.txt requirements/release.txt
-	@scripts/virtual-environment.sh $(PYTHON) $(@D) $^
+	@scripts/virtual-environment.sh '$(PYTHON)' $(@D) $^
 	@touch $@
 
 .PHONY: test
@@ -101,6 +114,12 @@ test: system-test $(VENV)/.test ## everything that CI runs
 test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test, and all tests that are too slow for it
 	$(BIN)/pytest -m slow tests
 	$(MAKE) --no-print-directory molecule-full
+	$(MAKE) --no-print-directory stacks
+
+.PHONY: stacks
+stacks: $(VENV)/.up ## unit tests, provisioning and Molecule once more, with the other stack of Ansible
+	python=$$(scripts/find-python.sh $${OTHER_PYTHON:-$$($(BIN)/python scripts/stacks.py others)}); \
+	$(MAKE) --no-print-directory PYTHON="$$python" unit provisioning molecule
 
 .PHONY: lint
 lint: system-test $(VENV)/.test ## code, YAML, Ansible, shell and workflows: everything that can be checked without running it
@@ -165,6 +184,7 @@ aws-report: $(VENV)/.up ## packs the transcript AWS_TRANSCRIPT of a run, to send
 docs: $(VENV)/.up ## writes the generated pages: variables, modules, metrics, make targets, the deployer's policy
 	$(BIN)/python scripts/document_variables.py
 	$(BIN)/python scripts/document_reference.py
+	$(BIN)/python scripts/stacks.py table
 	$(BIN)/python scripts/write_deploy_policy.py
 
 .PHONY: site

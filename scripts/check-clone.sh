@@ -17,10 +17,17 @@ case $clone in
 esac
 
 # The programs of an environment begin with its path. A new clone has no environment.
-made=''
-if [[ -f $clone/.venv/pyvenv.cfg ]]; then
-    made=$(sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' "$clone/.venv/pyvenv.cfg")
-fi
-if [[ -n $made && $(readlink -m "$made") != $(readlink -m "$clone/.venv") ]]; then
-    refuse "its environment was made as $made. Remove it (rm -r .venv) and run this again."
+shopt -s nullglob
+moved=() made=''
+for configuration in "$clone"/.venv/pyvenv.cfg "$clone"/.venv-*/pyvenv.cfg "$clone"/.venv-*/*/pyvenv.cfg; do
+    if [[ ! -f $configuration ]]; then continue; fi
+    directory=${configuration%/pyvenv.cfg}
+    path=$(sed -n 's/^command = .* -m venv \(--[a-z-]* \)*//p' "$configuration")
+    if [[ -n $path && $(readlink -m "$path") != $(readlink -m "$directory") ]]; then
+        moved+=("${directory#"$clone"/}")
+        made=${made:-$path}
+    fi
+done
+if ((${#moved[@]})); then
+    refuse "its environment was made as $made. Remove it (rm -r ${moved[*]}) and run this again."
 fi

@@ -22,7 +22,8 @@ Set them on the command line (`make up DEPLOYMENT=demo`) or export them.
 
 | variable | default | meaning |
 |---|---|---|
-| `PYTHON` | `python3` | The interpreter of the environment, 3.11 or newer. |
+| `PYTHON` | that of `.venv`, or `python3` | The interpreter of the environment, 3.11 or newer. |
+| `OTHER_PYTHON` | one of `PATH` or pyenv | The interpreter of `make stacks`. |
 | `DEPLOYMENT` | `local` | The name of the deployment of `make up`. |
 | `ANSIBLE_ARGS` | | More arguments for `ansible-playbook`, such as `-e mlflow_port=5001`. |
 | `LOCAL_AWS_PORT` | `5566` | The port of local AWS on 127.0.0.1. |

@@ -4,6 +4,7 @@
 set -euo pipefail
 mode=${1:-}
 python=${PYTHON:-python3}
+python=$("$(dirname "$0")/find-python.sh" "$python" 2>/dev/null || echo "$python")
 # Where programs lie that no one calls by hand, under Debian's and under others' names.
 export PATH=$PATH:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman
 

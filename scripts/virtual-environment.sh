@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes the virtual environment and installs hashed locks: virtual-environment.sh PYTHON DIRECTORY LOCK...
 set -euo pipefail
-python=$1 directory=$2
-shift 2
-
+directory=$2
 "$(dirname "$0")/check-clone.sh"
+python=$("$(dirname "$0")/find-python.sh" "$1")
+shift 2
 
 "$python" - <<'PYTHON' || exit 1
 import sys
@@ -12,7 +12,8 @@ if sys.version_info < (3, 11):
     sys.exit("Python %d.%d is too old: 3.11 or newer is needed. Name one: make up PYTHON=python3.13" % sys.version_info[:2])
 PYTHON
 
-if [ ! -x "$directory/bin/uv" ]; then
+# A new release of Debian removes the Python that the environment was made with.
+if [ ! -x "$directory/bin/uv" ] || ! "$directory/bin/python" -c '' 2>/dev/null; then
     echo "==> Virtual environment $directory ($("$python" --version))"
     "$python" -m venv --clear "$directory"
     "$directory/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \

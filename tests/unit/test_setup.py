@@ -7,14 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def check_clone(directory: Path) -> subprocess.CompletedProcess[str]:
@@ -76,6 +73,21 @@ def test_clone_with_a_link_to_its_environment_is_accepted(tmp_path: Path) -> Non
     (tmp_path / "second/.venv").symlink_to(made)
     done = check_clone(tmp_path / "second")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_clone_that_was_moved_with_both_environments_is_refused_with_the_cure(
+    tmp_path: Path,
+) -> None:
+    made = tmp_path / "before"
+    for name in (".venv-python3.11", ".venv-python3.13"):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", made / name], check=True)
+    (made / ".venv").symlink_to(".venv-python3.13")
+    assert check_clone(made).returncode == 0
+    made.rename(tmp_path / "after")
+    done = check_clone(tmp_path / "after")
+    assert done.returncode == 1
+    assert "Remove it (rm -r .venv .venv-python3.11 .venv-python3.13)" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_system_packages_without_root_and_sudo_names_the_cure() -> None:
@@ -184,3 +196,94 @@ def test_make_environment_is_not_built_again_once_it_is_complete() -> None:
 
     assert len(rules) > 3
     assert [target for target, recipe in rules if "\t@touch $@\n" not in recipe] == []
+
+
+def fake_python(path: Path, version: str) -> Path:
+    """Write a program that answers as a Python of this version does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        "#!/bin/sh\n"
+        f'case "$2" in *executable*) echo "{path}" ;; *version_info*) echo {version} ;; esac\n'
+    )
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A clone in `clone`, with Python 3.11 on PATH in `bin` and Python 3.13 in pyenv only."""
+    scripts = ("environment-directory.sh", "find-python.sh", "select-environment.sh")
+    (tmp_path / "clone/scripts").mkdir(parents=True)
+    for name in scripts:
+        shutil.copy(ROOT / "scripts" / name, tmp_path / "clone/scripts")
+    fake_python(tmp_path / "bin/python3", "3.11")
+    fake_python(tmp_path / "pyenv/versions/3.13.0/bin/python3.13", "3.13")
+    refuses = tmp_path / "bin/python3.13"
+    refuses.write_text("#!/bin/sh\nexit 127\n")
+    refuses.chmod(0o755)
+    return tmp_path
+
+
+def script(machine: Path, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [machine / "clone/scripts" / name, *arguments],
+        env={"PATH": f"{machine / 'bin'}:/usr/bin:/bin", "PYENV_ROOT": str(machine / "pyenv")},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_python_that_only_pyenv_has_is_found(machine: Path) -> None:
+    found = script(machine, "find-python.sh", "python3.13").stdout.strip()
+    assert found == str(machine / "pyenv/versions/3.13.0/bin/python3.13")
+
+
+@pytest.mark.parametrize("name", ["python9.9", "/nowhere/python3.13", "true"])
+def test_python_that_does_not_answer_is_refused_with_the_cure(machine: Path, name: str) -> None:
+    done = script(machine, "find-python.sh", name)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"PYTHON: '{name}' is not a valid Python: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("in_use", "chosen", "expected"),
+    [
+        ("", [], ".venv-python3.11"),
+        ("", ["python3.13"], ".venv-python3.13"),
+        ("3.11", [], ".venv"),
+        ("3.13", [], ".venv"),
+        ("3.11", ["python3"], ".venv"),
+        ("3.11", ["python3.13"], ".venv-python3.13"),
+        ("3.13", ["python3"], ".venv-python3.11"),
+        ("3.13", ["python3.13"], ".venv"),
+    ],
+)
+def test_environment_is_the_one_in_use_unless_another_python_is_chosen(
+    machine: Path, in_use: str, chosen: list[str], expected: str
+) -> None:
+    if in_use:
+        fake_python(machine / "clone/.venv/bin/python", in_use)
+    assert script(machine, "environment-directory.sh", *chosen).stdout.strip() == expected
+
+
+def test_environment_of_a_python_that_is_gone_is_not_the_one_in_use(machine: Path) -> None:
+    (machine / "clone/.venv/bin").mkdir(parents=True)
+    (machine / "clone/.venv/bin/python").symlink_to("/nowhere/python3.9")
+    assert script(machine, "environment-directory.sh").stdout.strip() == ".venv-python3.11"
+
+
+def test_environments_of_two_pythons_stay_when_the_link_changes(machine: Path) -> None:
+    clone = machine / "clone"
+    for version in ("3.11", "3.13", "3.11"):
+        fake_python(clone / f".venv-python{version}/bin/python", version)
+        assert script(machine, "select-environment.sh", f".venv-python{version}").returncode == 0
+        assert (clone / ".venv").readlink() == Path(f".venv-python{version}")
+    assert (clone / ".venv-python3.13/bin/python").is_file()
+
+
+def test_environment_without_a_link_gives_way_to_the_link(machine: Path) -> None:
+    fake_python(machine / "clone/.venv/bin/python", "3.11")
+    assert script(machine, "select-environment.sh", ".venv-python3.13").returncode == 0
+    assert (machine / "clone/.venv").readlink() == Path(".venv-python3.13")

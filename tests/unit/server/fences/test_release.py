@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import BIN, ROOT
 from tests.tracking_server import VERSION, VERSIONS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def clone(tmp_path: Path) -> Path:
     for name in ("aws_transcript", "local_aws", *FOLDERS):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    (tmp_path / ".venv").symlink_to(BIN.parent)
     return tmp_path
 
 
