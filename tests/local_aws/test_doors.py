@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-
 from local_aws.ec2 import doors, metadata, seed
 
 if TYPE_CHECKING:
