@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from local_aws.profile import ADMINISTRATOR
-from tests.audit.findings import Accepted, Finding, environment
 from tests.conftest import ROOT, LocalAws, started
+from tests.findings import Accepted, Finding, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

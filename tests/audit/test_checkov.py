@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.audit.findings import (
+from tests.conftest import ROOT
+from tests.findings import (
     UNRATED,
     Accepted,
     Finding,
@@ -17,7 +18,6 @@ from tests.audit.findings import (
     stale,
     unexplained,
 )
-from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.audit.findings import PAGE, accepted, stale, unexplained
 from tests.conftest import ROOT
+from tests.findings import PAGE, accepted, stale, unexplained
 
 if TYPE_CHECKING:
     from tests.audit.conftest import Audits

@@ -8,8 +8,8 @@ import pytest
 
 from local_aws.settings import Settings
 from tests.audit.conftest import NAME
-from tests.audit.findings import PROXY, Accepted, Finding, accepted, stale, unexplained
 from tests.conftest import ROOT
+from tests.findings import PROXY, Accepted, Finding, accepted, stale, unexplained
 from tests.testssl import tls_findings
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.audit.findings import accepted
 from tests.conftest import ROOT
+from tests.findings import accepted
 from tests.testssl import tls_findings
 
 from .conftest import TOKEN
