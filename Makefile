@@ -1,4 +1,5 @@
-# The front doors of the project; `make help` lists them.
+# The commands of the project, in this order: use it, its environments, test it, check it, document and release it.
+# `make help` lists them.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -14,29 +15,12 @@ export LOCAL_AWS_DIR ?= $(CURDIR)/.local-aws
 # An environment for each Python; .venv is a link to the one in use (scripts/environment-directory.sh).
 VENV := $(shell scripts/environment-directory.sh $(if $(filter-out file,$(origin PYTHON)),'$(PYTHON)'))
 BIN := $(VENV)/bin
-# Local AWS makes hosts and networks, so it runs as root.
-PASSED := LOCAL_AWS_PORT,LOCAL_AWS_DIR,LOCAL_AWS_ACCOUNT,LOCAL_AWS_BASE_IMAGE,LOCAL_AWS_RDS_SECONDS,LOCAL_AWS_RDS_MODIFY_SECONDS,LOCAL_AWS_EC2_SECONDS,LOCAL_AWS_EC2_INIT_SECONDS,LOCAL_AWS_LAMBDA_SECONDS,LOCAL_AWS_LAMBDA_IDLE_SECONDS,LOCAL_AWS_LAMBDA_INTERFACE_SECONDS,LOCAL_AWS_STALE_SECONDS,LOCAL_AWS_STALE_SECRET_LIST_SECONDS,LOCAL_AWS_THROTTLED_PERCENT,LOCAL_AWS_THROTTLED_SEED,PIP_INDEX_URL,HTTP_PROXY,HTTPS_PROXY,NO_PROXY,http_proxy,https_proxy,no_proxy
-# Bytecode of root's would be in the way of who removes the clone.
-ROOT := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=$(PASSED) PYTHONDONTWRITEBYTECODE=1)
 AUDIT := .venv-audit
 RELEASE := .venv-release
 OUTPUTS := .deploy/$(DEPLOYMENT)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export UV_PYTHON_DOWNLOADS := never
-# What an operator may have exported for other projects; what only changes the looks stays, and what the docs name.
-ANSIBLE_KEPT := ANSIBLE_ARGS ANSIBLE_STRATEGY ANSIBLE_VERBOSITY ANSIBLE_FORCE_COLOR ANSIBLE_NOCOLOR ANSIBLE_LOG_PATH
-unexport $(filter-out $(ANSIBLE_KEPT),$(filter ANSIBLE_%,$(.VARIABLES)))
-unexport PYTHONPATH PYTHONHOME PYTHONWARNINGS PYTHONSAFEPATH PYTHONOPTIMIZE VIRTUAL_ENV CONDA_PREFIX CDPATH BASH_ENV
-unexport PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV UV_PYTHON UV_SYSTEM_PYTHON UV_PROJECT_ENVIRONMENT
-unexport GIT_DIR GIT_WORK_TREE
-# Ansible requires a locale of UTF-8, and Debian always has this one.
-export LC_ALL := C.UTF-8
-# Local AWS is on this machine, whatever proxy is exported. Programs read one of the two first.
-comma := ,
-upper := $(or $(NO_PROXY),$(no_proxy))
-lower := $(or $(no_proxy),$(NO_PROXY))
-export NO_PROXY := $(if $(upper),$(upper)$(comma))127.0.0.1,localhost
-export no_proxy := $(if $(lower),$(lower)$(comma))127.0.0.1,localhost
+include scripts/environment.mk
 
 .PHONY: help
 help: ## this list
@@ -47,8 +31,8 @@ help: ## this list
 up: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 up: system environment ## everything on this machine: local AWS, the whole deployment, one experiment
 	@echo "==> Local AWS"
-	$(ROOT) $(BIN)/python -m local_aws start
-	$(BIN)/python scripts/write_deploy_policy.py $(DEPLOYMENT) | $(ROOT) $(BIN)/python -m local_aws allow $(DEPLOYMENT)
+	scripts/as-root.sh $(BIN)/python -m local_aws start
+	$(BIN)/python scripts/write_deploy_policy.py $(DEPLOYMENT) | scripts/as-root.sh $(BIN)/python -m local_aws allow $(DEPLOYMENT)
 	@echo "==> Deployment $(DEPLOYMENT)"
 	$(BIN)/ansible-playbook site.yml -e deployment=$(DEPLOYMENT) $(ANSIBLE_ARGS)
 	@echo "==> One experiment"
@@ -64,7 +48,7 @@ environment: $(VENV)/.up
 
 .PHONY: down
 down: ## stops local AWS and removes all that it made; images stay cached
-	@if [ -x $(BIN)/python ]; then $(ROOT) $(BIN)/python -m local_aws stop; fi
+	@if [ -x $(BIN)/python ]; then scripts/as-root.sh $(BIN)/python -m local_aws stop; fi
 
 .PHONY: system
 system:
@@ -106,8 +90,9 @@ $(RELEASE)/.up: requirements/bootstrap.txt requirements/release.txt
 
 .PHONY: test
 test: system-test $(VENV)/.test ## everything that CI runs
-	$(ROOT) $(BIN)/python -m local_aws image
-	@echo "==> Three at a time, because they wait a lot, the longest first; each shows its output when it is done"
+	scripts/as-root.sh $(BIN)/python -m local_aws image
+	@# A make of its own, because only these targets run side by side. They wait a lot, so three share two cores.
+	@echo "==> Three suites at a time, the longest first; each shows its output when it is done"
 	$(MAKE) --no-print-directory --jobs=3 --output-sync=target provisioning e2e unit local-aws lint molecule
 
 .PHONY: test-full
@@ -122,7 +107,7 @@ stacks: $(VENV)/.up ## unit tests, provisioning and Molecule once more, with the
 	$(MAKE) --no-print-directory PYTHON="$$python" unit provisioning molecule
 
 .PHONY: lint
-lint: system-test $(VENV)/.test ## code, YAML, Ansible, shell and workflows: everything that can be checked without running it
+lint: system-test $(VENV)/.test site ## code, YAML, Ansible, shell and workflows: everything that can be checked without running it
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -136,7 +121,6 @@ lint: system-test $(VENV)/.test ## code, YAML, Ansible, shell and workflows: eve
 	PYTHONPATH=.:collections:models:server $(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/codespell
 	$(BIN)/python scripts/check_language.py
-	$(MAKE) --no-print-directory site
 
 .PHONY: unit
 unit: system-test $(VENV)/.test $(RELEASE)/.up ## unit tests
@@ -152,21 +136,21 @@ provisioning: system-test $(VENV)/.test ## create, repeat and delete against loc
 
 .PHONY: molecule
 molecule: system-test $(VENV)/.test ## the roles of the host, on a host of their own
-	$(ROOT) $(BIN)/python -m local_aws image
-	$(ROOT) env "PATH=$$PATH" scripts/molecule.sh mlflow/default
+	scripts/as-root.sh $(BIN)/python -m local_aws image
+	scripts/as-root.sh scripts/molecule.sh mlflow/default
 
 .PHONY: molecule-full
 molecule-full: system-test $(VENV)/.test ## every scenario, on Debian 12 as well
-	$(ROOT) $(BIN)/python -m local_aws image 12
-	$(ROOT) env "PATH=$$PATH" MOLECULE_TESTS=slow scripts/molecule.sh mlflow/default
-	$(ROOT) env "PATH=$$PATH" scripts/molecule.sh tls_proxy/acme mlflow/alternative mlflow/failure
+	scripts/as-root.sh $(BIN)/python -m local_aws image 12
+	scripts/as-root.sh env MOLECULE_TESTS=slow scripts/molecule.sh mlflow/default
+	scripts/as-root.sh scripts/molecule.sh tls_proxy/acme mlflow/alternative mlflow/failure
 
 .PHONY: e2e
 e2e: system-test $(VENV)/.test ## the steps of a user, from make up to make down
 	env --unset=MAKEFLAGS --unset=MAKELEVEL $(BIN)/pytest -m 'not slow' tests/e2e
 
 .PHONY: audit
-audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## Checkov and Prowler: each finding is fixed or explained
+audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## Checkov, Prowler, ssh-audit and testssl.sh: each finding is fixed or explained
 	$(BIN)/pytest tests/audit
 
 .PHONY: bench
@@ -174,7 +158,7 @@ bench: system-test $(VENV)/.test ## how fast it is, compared with the alternativ
 	$(BIN)/python -m tests.bench.metrics_endpoint
 	$(BIN)/python -m tests.bench.server
 	$(BIN)/python -m tests.bench.experiments
-	$(ROOT) $(BIN)/python -m tests.bench.provisioning
+	scripts/as-root.sh $(BIN)/python -m tests.bench.provisioning
 
 .PHONY: aws-report
 aws-report: $(VENV)/.up ## packs the transcript AWS_TRANSCRIPT of a run, to send it (docs/transcripts.md)
