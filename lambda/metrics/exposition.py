@@ -5,6 +5,7 @@ The rules are stated in this directory's README.
 
 from __future__ import annotations
 
+import math
 import sys
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -54,6 +55,18 @@ def render(snapshot: Snapshot, tags: Sequence[str] = (), form: Format = Format.T
     return writer.text()
 
 
+def number_text(number: float, *, whole: bool = False) -> str:
+    """Return a number as both formats write it.
+
+    Metrics of runs come as text from PostgreSQL, which writes them in the same way.
+    """
+    if math.isnan(number):
+        return "NaN"
+    if math.isinf(number):
+        return "+Inf" if number > 0 else "-Inf"
+    return repr(round(number) if whole else number)
+
+
 class _Writer:
     """Lines of one answer."""
 
@@ -74,7 +87,7 @@ class _Writer:
     def gauge(self, name: str, help_text: str, number: float, **labels: str) -> None:
         """Write a family of one sample."""
         self.head(OWN_PREFIX + name, help_text)
-        self.lines.append(f"{OWN_PREFIX}{name}{_labels(labels)} {number!r}")
+        self.lines.append(f"{OWN_PREFIX}{name}{_labels(labels)} {number_text(number)}")
 
     def text(self) -> str:
         """Return all of it."""
@@ -124,9 +137,9 @@ def _runs(writer: _Writer, runs: Sequence[Run], tags: Sequence[str]) -> int:
             f',run_name="{_escape(run.run_name or "")}",status="{run.status or ""}"{further}}} 1'
         )
         if run.start_time is not None:
-            starts.append(f"{start}{label}}} {run.start_time / 1000!r}")
+            starts.append(f"{start}{label}}} {number_text(run.start_time / 1000)}")
         if run.end_time is not None:
-            ends.append(f"{end}{label}}} {run.end_time / 1000!r}")
+            ends.append(f"{end}{label}}} {number_text(run.end_time / 1000)}")
     writer.head(info, "The latest run of each experiment, to be joined by run_id.", info=True)
     writer.lines += infos
     writer.head(start, "When the latest run of each experiment started.")
@@ -144,7 +157,9 @@ def _counts(writer: _Writer, counts: Counts) -> None:
             writer.head(OWN_PREFIX + what, help_text)
         for count in numbers:
             kind = {label: count.kind or ""} if label else {}
-            writer.lines.append(f"{OWN_PREFIX}{what}{_labels(kind)} {count.number:.0f}")
+            writer.lines.append(
+                f"{OWN_PREFIX}{what}{_labels(kind)} {number_text(count.number, whole=True)}"
+            )
     if counts.numbers:
         writer.gauge("counts_timestamp_seconds", "When it was last counted.", counts.counted_at)
 
@@ -171,7 +186,7 @@ def _exporter(writer: _Writer, snapshot: Snapshot, series: int) -> None:
     dropped = f"{OWN_PREFIX}dropped_series"
     writer.head(dropped, "Samples of latest runs that this answer leaves out, by reason.")
     writer.lines += [
-        f"{dropped}{_labels({'reason': reason})} {snapshot.dropped.get(reason, 0)}"
+        f"{dropped}{_labels({'reason': reason})} {number_text(snapshot.dropped.get(reason, 0))}"
         for reason in REASONS
     ]
 

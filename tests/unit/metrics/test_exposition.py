@@ -356,3 +356,22 @@ def test_promtool_accepts_the_text(snapshot: Snapshot) -> None:
     )
 
     assert checked.returncode == 0, checked.stderr.decode() + checked.stdout.decode()
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan, 0.0, 2.5])
+@pytest.mark.parametrize("form", Format)
+def test_number_of_each_family_is_one_that_prometheus_reads(number: float, form: Format) -> None:
+    """Python's own text of an infinity is not one of the formats'."""
+    run = run_of(0, {"loss": 1.0}, start_time=number, end_time=number)
+    counts = Counts(numbers=[Count("runs", "RUNNING", number)], counted_at=number)
+    snapshot = Snapshot("abc", runs=[run], counts=counts, query_seconds=number)
+    values = {
+        line.rpartition(" ")[2]
+        for line in render(snapshot, TAGS, form).splitlines()
+        if line[0] != "#" and re.search(r"time_seconds|duration|timestamp|_runs\{", line)
+    }
+    assert len(values) > 0
+    if math.isfinite(number):
+        assert all(math.isfinite(float(value)) for value in values)
+    else:
+        assert values == {written(number)}
