@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from local_aws.ec2 import doors, metadata, seed
+
+from local_aws.services.ec2 import doors, metadata, seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
