@@ -297,7 +297,7 @@ def test_every_task_of_a_playbook_is_recorded(aws: LocalAws, tmp_path: Path, str
     - name: Ask with a module of a collection
       amazon.aws.aws_caller_info:
     - name: Ask with a module of ours
-      lambda_function_info: {name: missing}
+      mlflow_ec2.aws.lambda_function_info: {name: missing}
     - name: Ask with a lookup
       ansible.builtin.debug:
         msg: "{{ lookup('amazon.aws.aws_collection_constants', 'MINIMUM_BOTOCORE_VERSION') }}
