@@ -26,7 +26,7 @@ NOT_RUN = {
     r"local_aws stop$": "ends local AWS; tests/e2e/test_the_end.py runs it by make down",
     r"playbooks/destroy\.yml$": "tests/e2e/test_the_end.py runs it, with the answer",
     r"playbooks/upgrade_back\.yml ": "tests/upgrade/test_upgrade.py interrupts an upgrade first",
-    r"^make (test|test-full|lint|site|audit)$": "runs the tests and checks themselves",
+    r"^make (test|test-full|stacks|lint|site|audit)$": "runs the tests and checks themselves",
     r"^make bench$": "measures for an hour",
     r"tests\.bench\.provisioning$": "measures for many minutes",
     r"^make aws-report$|^tar -xzf aws-report": "tests/unit/transcript makes a report",

@@ -62,10 +62,10 @@ def test_page_has_the_table_of_the_locks(name: str) -> None:
 def test_running_stack_is_the_documented_one() -> None:
     stack = OLD if RUNNING in OLD.pythons else NEWEST
     pinned = stacks.pins("control", stack.pythons[0])
-    spec = importlib.util.find_spec("ansible_collections")
+    spec = importlib.util.find_spec("ansible_collections.amazon.aws")
     assert spec
     assert spec.submodule_search_locations
-    manifest = Path(next(iter(spec.submodule_search_locations))) / "amazon/aws/MANIFEST.json"
+    manifest = Path(next(iter(spec.submodule_search_locations))) / "MANIFEST.json"
 
     assert version("ansible") == pinned["ansible"]
     assert version("ansible-core") == pinned["ansible-core"]
