@@ -89,7 +89,7 @@ $(RELEASE)/.up: requirements/bootstrap.txt requirements/release.txt
 	@touch $@
 
 .PHONY: test
-test: system-test $(VENV)/.test ## everything that CI runs
+test: system-test $(VENV)/.test $(RELEASE)/.up ## everything that CI runs
 	scripts/as-root.sh $(BIN)/python -m local_aws image
 	@# A make of its own, because only these targets run side by side. They wait a lot, so three share two cores.
 	@echo "==> Three suites at a time, the longest first; each shows its output when it is done"
