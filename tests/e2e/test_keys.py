@@ -97,6 +97,7 @@ def test_rotation_that_is_interrupted_is_finished_by_the_next_run(deployment: De
     assert started(deployment) > written(deployment)
 
 
+@pytest.mark.slow
 def test_webhook_after_a_restart_and_a_rotation_is_read(
     deployment: Deployment, webhook: str
 ) -> None:

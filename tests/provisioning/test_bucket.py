@@ -65,6 +65,7 @@ def test_bucket_expires_deleted_versions_and_unfinished_uploads(aws: LocalAws, b
     assert rules(s3, bucket) == [rule]
 
 
+@pytest.mark.slow
 def test_bucket_that_holds_only_old_versions_is_deleted(aws: LocalAws, bucket: str) -> None:
     s3 = aws.client("s3")
     for key in ("a", "a", "b"):
