@@ -144,7 +144,7 @@ class CallbackModule(CallbackBase):
         if (label := content.get("_ansible_item_label")) is not None:
             resource += f": {label}"
         kind = self._action(task.action, content)
-        role = task._role.get_name() if task._role else ""  # noqa: SLF001 -- there is no other way
+        role = task._role.get_name() if task._role else ""  # noqa: SLF001 -- no public name
         self._planned.append(
             Planned(
                 kind,

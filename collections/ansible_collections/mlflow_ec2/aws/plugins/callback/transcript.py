@@ -43,7 +43,7 @@ class CallbackModule(CallbackBase):
                 "AWS_TRANSCRIPT: nothing is recorded: this is not the Ansible of the virtual "
                 "environment. Run `make setup`, then .venv/bin/ansible-playbook."
             )
-        name = Path(playbook._file_name).name  # noqa: SLF001 -- there is no other way
+        name = Path(playbook._file_name).name  # noqa: SLF001 -- no public name
         self._write("playbook", name=name, check=int(bool(context.CLIARGS.get("check"))))
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: FBT001 -- Ansible's signature

@@ -96,7 +96,7 @@ def replace_collection_search() -> bool:
     """
     if mitogen.__version__ not in _REPLACED_VERSIONS or not hasattr(planner, "_load_collections"):
         return False
-    planner._load_collections = _load_collections  # noqa: SLF001  there is no other way
+    planner._load_collections = _load_collections  # noqa: SLF001 -- Mitogen has no option
     return True
 
 
