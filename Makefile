@@ -98,6 +98,8 @@ test: system-test $(VENV)/.test $(RELEASE)/.up ## everything that CI runs
 .PHONY: test-full
 test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test, and all tests that are too slow for it
 	$(BIN)/pytest -m slow tests
+	@# The tests that make their own examples make the same ones each time, except here.
+	$(BIN)/pytest -m 'hypothesis and not slow' --hypothesis-profile=random tests/unit tests/local_aws
 	$(MAKE) --no-print-directory molecule-full
 	$(MAKE) --no-print-directory stacks
 

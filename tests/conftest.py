@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 # The speed at which a machine makes examples is not part of what is tested.
 hypothesis.settings.register_profile(
-    "project", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "random", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+# The same examples in each run, so that a change is judged by what it changed; `make test-full`
+# tries new ones.
+hypothesis.settings.register_profile(
+    "project", hypothesis.settings.get_profile("random"), derandomize=True
 )
 hypothesis.settings.load_profile("project")
 
