@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ROOT / "collections/ansible_collections/mlflow_ec2/aws/plugins/modules"
+PLUGINS = ROOT / "collections/ansible_collections/mlflow_ec2/aws/plugins"
+MODULES = PLUGINS / "modules"
+OURS = "mlflow_ec2.aws."
 HEAD = """# Modules
 
 Collection `mlflow_ec2.aws`. Written by `make docs` from the documentation of its modules in
@@ -26,10 +28,10 @@ SHARED = (
 
 
 def constants(module: Path) -> dict[str, Any]:
-    """Return DOCUMENTATION and RETURN of a module, read as YAML."""
+    """Return DOCUMENTATION and RETURN of a module or a fragment, read as YAML."""
     return {
         target.id: yaml.safe_load(str(node.value.value))
-        for node in ast.parse(module.read_text()).body
+        for node in ast.walk(ast.parse(module.read_text()))
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
         for target in node.targets
         if isinstance(target, ast.Name) and target.id in ("DOCUMENTATION", "RETURN")
@@ -82,9 +84,14 @@ def section(module: Path) -> str:
     documentation = found["DOCUMENTATION"]
     lines = [f"\n## {module.stem}", "", f"{markup(documentation['short_description'])}.", ""]
     lines += [markup(documentation["description"])]
-    if documentation.get("extends_documentation_fragment"):
+    own_options = documentation.get("options") or {}
+    fragments = documentation.get("extends_documentation_fragment", [])
+    for fragment in (name for name in fragments if name.startswith(OURS)):
+        file = PLUGINS / f"doc_fragments/{fragment.removeprefix(OURS)}.py"
+        own_options = constants(file)["DOCUMENTATION"]["options"] | own_options
+    if any(not name.startswith(OURS) for name in fragments):
         lines += ["", SHARED]
-    options = list(flat(documentation.get("options") or {}, "suboptions"))
+    options = list(flat(own_options, "suboptions"))
     if options:
         lines += ["", "| parameter | type | default | meaning |", "|---|---|---|---|"]
     for name, option in options:

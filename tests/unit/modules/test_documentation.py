@@ -73,9 +73,16 @@ def specification(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def stop(_self: Any, argument_spec: dict[str, Any], **_settings: Any) -> None:
         raise Specified(argument_spec)
 
+    module = importlib.import_module(f"ansible_collections.mlflow_ec2.aws.plugins.modules.{name}")
+    if not hasattr(module, "main"):
+        action = importlib.import_module(
+            f"ansible_collections.mlflow_ec2.aws.plugins.action.{name}"
+        )
+        own: dict[str, Any] = action.ActionModule.argument_spec
+        return own
     monkeypatch.setattr(basic.AnsibleModule, "__init__", stop)
     with pytest.raises(Specified) as stopped:
-        importlib.import_module(f"ansible_collections.mlflow_ec2.aws.plugins.modules.{name}").main()
+        module.main()
     spec = stopped.value.argument_spec
     shared = aws_argument_spec() if "region" in spec else {}
     return {key: option for key, option in spec.items() if key not in shared}

@@ -5,36 +5,27 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):
-    """Report what would be changed, where a module itself cannot under --check.
-
-    Arguments
-    ---------
-    before : dict
-        What is there; empty if nothing is.
-    after : dict
-        What is wanted, by the same names.
-
-    The task is changed if they differ, and its diff holds the names that do.
-    """
+    """Report what would be changed; ``modules/difference.py`` documents it."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS: ClassVar = frozenset({"before", "after"})
+    argument_spec: ClassVar[dict[str, Any]] = {
+        "before": {"type": "dict", "required": True},
+        "after": {"type": "dict", "required": True},
+    }
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return whether they differ, and in what."""
         result = super().run(tmp, task_vars)
-        before, after = (self._task.args.get(name) for name in ("before", "after"))
-        if not isinstance(before, dict) or not isinstance(after, dict):
-            raise AnsibleActionFail("difference: before and after are dictionaries")
+        _, arguments = self.validate_argument_spec(self.argument_spec)
+        before, after = arguments["before"], arguments["after"]
         names = [name for name in after if before.get(name) != after[name]]
         return result | {
             "changed": bool(names),

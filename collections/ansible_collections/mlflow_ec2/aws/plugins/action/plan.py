@@ -24,38 +24,30 @@ _LAST_LINES = 40
 
 
 class ActionModule(ActionBase):
-    """Run a playbook under --check, with the inventory and extra variables of this run.
-
-    Arguments
-    ---------
-    playbook : str
-        Path of the playbook.
-    variables : dict, optional
-        Variables beside those of this run.
-
-    Returns what callback `plan` makes of it: `planned`, a list of what would be done (`action`,
-    `resource`, `host`, `role`, `differences`), and `left`, how many resources are
-    unchanged. Fails if the playbook does.
-    """
+    """Run a playbook under --check; ``modules/plan.py`` documents it."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
     _supports_check_mode = True
-    _VALID_ARGS: ClassVar = frozenset({"playbook", "variables"})
+    argument_spec: ClassVar[dict[str, Any]] = {
+        "playbook": {"type": "str", "required": True},
+        "variables": {"type": "dict", "default": {}},
+    }
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the plan."""
         result = super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(self.argument_spec)
         with tempfile.TemporaryDirectory(prefix="plan-") as directory:
             file = Path(directory, "plan.json")
             process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "ansible", "playbook", "--check", "--diff"),
                     *_same_options(),
-                    *("-e", json.dumps(self._task.args.get("variables", {}))),
-                    self._task.args["playbook"],
+                    *("-e", json.dumps(arguments["variables"])),
+                    arguments["playbook"],
                 ],
                 env=os.environ | {"ANSIBLE_PLAN_FILE": str(file), "ANSIBLE_FORCE_COLOR": "false"},
                 stdin=subprocess.DEVNULL,

@@ -18,27 +18,23 @@ ATTRIBUTES = 0o100644 << 16
 
 
 class ActionModule(ActionBase):
-    """Pack a folder, and hand it to ``ansible.builtin.copy``.
-
-    One file replaces another at once, so a program that starts meanwhile is the old one or the new
-    one, and nothing stays of modules that were removed. See the ``zipapp`` module of Python.
-
-    Arguments
-    ---------
-    src : str
-        Folder of the control machine with a ``__main__.py``. Its Python and JSON files are packed.
-    dest, owner, group, mode : str
-        As ``ansible.builtin.copy`` has them.
-    """
+    """Pack a folder for ``ansible.builtin.copy``; ``modules/python_zipapp.py`` documents it."""
 
     TRANSFERS_FILES = True
-    _VALID_ARGS: ClassVar = frozenset({"src", "dest", "owner", "group", "mode"})
+    argument_spec: ClassVar[dict[str, Any]] = {
+        "src": {"type": "str", "required": True},
+        "dest": {"type": "str", "required": True},
+        "owner": {"type": "str"},
+        "group": {"type": "str"},
+        "mode": {"type": "raw"},
+    }
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the result of the copy."""
         super().run(tmp, task_vars)
+        self.validate_argument_spec(self.argument_spec)
         folder = Path(self._task.args["src"])
         if not (folder / "__main__.py").is_file():
             raise AnsibleActionFail(f"src: {folder} is not a valid folder: it lacks __main__.py.")

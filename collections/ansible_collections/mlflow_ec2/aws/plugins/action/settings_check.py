@@ -26,39 +26,22 @@ HOW_TO_WRITE = {
 
 
 class ActionModule(ActionBase):
-    """Compare what inventory and command line set with the argument specs of roles and inventory.
-
-    Ansible checks a role's arguments when it comes to that role, which is after the roles before
-    it have made things. It ignores a misspelt name altogether, and also a value of the inventory
-    where a playbook sets the same variable. This looks at all of them at once.
-
-    Arguments
-    ---------
-    roles : str
-        Directory whose roles have ``meta/argument_specs.yml``.
-    playbooks : str
-        Directory of the playbooks; what they set is not the user's to set.
-    specs : str
-        YAML file with the options of variables that belong to no role, by name.
-    names : str
-        YAML file with the new name of each renamed variable (``renamed``), and what to do instead
-        of setting a variable that the playbooks set (``wired``).
-
-    Fails with one line for each variable that is unknown, has no effect or is of the wrong type.
-    """
+    """Check all variables of a run; ``modules/settings_check.py`` documents it."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
-    _VALID_ARGS: ClassVar = frozenset({"roles", "playbooks", "specs", "names"})
+    argument_spec: ClassVar[dict[str, Any]] = {
+        name: {"type": "path", "required": True}
+        for name in ("roles", "playbooks", "specs", "names")
+    }
 
     def run(
         self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the problems, none of them or a failure."""
         result = super().run(tmp, task_vars)
-        roles, playbooks, specs, names = (
-            Path(self._task.args[name]) for name in ("roles", "playbooks", "specs", "names")
-        )
+        _, arguments = self.validate_argument_spec(self.argument_spec)
+        roles, playbooks, specs, names = (Path(arguments[name]) for name in self.argument_spec)
         rules = Rules.read(roles, playbooks, specs, names)
         hostvars = (task_vars or {})["hostvars"]
 

@@ -14,22 +14,6 @@ description:
 author:
   - MLflow on EC2 contributors
 options:
-  url:
-    description: Scheme, name and port of the server, e.g. C(http://127.0.0.1:5001).
-    type: str
-    required: true
-  login_user:
-    description: Name of an administrator.
-    type: str
-    required: true
-  login_password:
-    description: The administrator's password.
-    type: str
-    required: true
-  timeout:
-    description: Seconds that an answer may take.
-    type: int
-    default: 30
   name:
     description: Name of the user.
     type: str
@@ -45,6 +29,8 @@ options:
     type: str
     choices: [present, absent]
     default: present
+extends_documentation_fragment:
+  - mlflow_ec2.aws.mlflow_login
 """
 
 EXAMPLES = r"""
