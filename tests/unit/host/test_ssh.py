@@ -2,77 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from local_aws.machine import images
-from local_aws.machine.podman import Podman
-from local_aws.settings import Settings
-from tests.conftest import RECAP, ROOT
 from tests.ssh_audit import findings
+from tests.systemd_host import SystemdHost, booted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 USER = "admin"
-PLAYBOOK = """
-- hosts: all
-  gather_facts: false
-  tasks:
-    - ansible.builtin.import_role:
-        name: host
-"""
 # Only SSH is of interest here; packages would have to be installed for the rest.
 VARIABLES = {"host_security_updates": False, "host_node_exporter": False}
 DROP_IN = "/etc/ssh/sshd_config.d/00-host.conf"
 
 
-@dataclass(frozen=True)
-class SshHost:
+class SshHost(SystemdHost):
     """A host with an SSH server, which answers on a port of loopback."""
-
-    name: str
-    podman: Podman
-    port: int
-    folder: Path
-
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command on the host as root, past SSH."""
-        return self.podman.run("exec", self.name, *command, check=check)
 
     def play(self, *options: str, **variables: object) -> tuple[dict[str, int], str]:
         """Run role host; return the sums of its recap and its output."""
-        playbook = self.folder / "host.yml"
-        playbook.write_text(PLAYBOOK)
-        extra = {
-            "ansible_connection": "containers.podman.podman",
-            "ansible_python_interpreter": "/usr/bin/python3",
-            **VARIABLES,
-            **variables,
-        }
-        done = subprocess.run(
-            [
-                *(f"{Path(sys.executable).parent}/ansible-playbook", f"--inventory={self.name},"),
-                *("--diff", f"--extra-vars={json.dumps(extra)}", *options, str(playbook)),
-            ],
-            check=False,
-            cwd=ROOT,
-            env=self.podman.environment | {"ANSIBLE_STRATEGY": "linear"},
-            text=True,
-            capture_output=True,
-        )
-        output = done.stdout + done.stderr
-        rows = RECAP.findall(output)
-        assert rows, output
-        names = ("ok", "changed", "unreachable", "failed")
-        return {name: sum(int(row[i + 1]) for row in rows) for i, name in enumerate(names)}, output
+        return self.play_role("host", VARIABLES | variables, *options, facts=False)
 
     def ssh(self, *options: str, user: str = USER, command: str = "id --user --name") -> str:
         """Log in with the key; return what came out, the reason of a refusal included."""
@@ -102,22 +55,12 @@ def bare(
 ) -> Iterator[SshHost]:
     """A host as Debian's image has it, with a key of user and root let in."""
     folder = tmp_path_factory.mktemp("ssh")
-    settings = Settings(data_dir=folder)
-    podman = Podman(settings)
-    image = images.host_image(settings, podman, release=request.param)
-    name = f"ssh-{request.param}-{folder.parent.name}"
     subprocess.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True
     )
-    try:
-        podman.run(
-            *("run", "--detach", f"--name={name}", f"--label={podman.label}", "--privileged"),
-            *("--systemd=false", "--cgroupns=private", "--publish=127.0.0.1::22"),
-            *("--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:rw,exec"),
-            *("--stop-signal=SIGRTMIN+3", "--env=container=podman", image, "/sbin/init"),
-        )
-        published = podman.run("port", name, "22").stdout.split()[0]
-        host = SshHost(name, podman, int(published.rpartition(":")[2]), folder)
+    name = f"ssh-{request.param}-{folder.parent.name}"
+    with booted(folder, name, 22, release=request.param) as booting:
+        host = SshHost(booting.name, booting.podman, booting.port, folder)
         key = (folder / "key.pub").read_text()
         host.run("useradd", "--create-home", USER)
         for home in (f"/home/{USER}", "/root"):
@@ -128,8 +71,6 @@ def bare(
             assert time.monotonic() < deadline, host.ssh(command="true")
             time.sleep(0.3)
         yield host
-    finally:
-        podman.remove_all()
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from local_aws.settings import Settings
 from tests.conftest import ROOT
 from tests.findings import accepted
 from tests.testssl import tls_findings
@@ -99,7 +100,7 @@ def test_mirror_that_lacks_the_version_is_an_error(proxy: Proxy) -> None:
 
 
 def test_auditor_has_no_finding_that_is_not_explained(proxy: Proxy) -> None:
-    found = tls_findings(proxy.settings, "127.0.0.1", proxy.port, proxy.authority)
+    found = tls_findings(Settings(data_dir=proxy.folder), "127.0.0.1", proxy.port, proxy.authority)
     explained = {(line.check, line.severity) for line in accepted(rated=True, proxy=True)}
 
     assert [one for one in found if (one.check, one.severity.lower()) not in explained] == []
