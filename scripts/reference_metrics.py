@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT / "lambda/metrics"))
 
 from exposition import Format, render  # noqa: E402 - found by the path above
 from naming import OWN_PREFIX  # noqa: E402 - as above
-from snapshot import Count, Counts, Run, Snapshot  # noqa: E402 - as above
+from snapshot import Alias, Count, Counts, Models, ModelSize, Run, Snapshot, Version  # noqa: E402 - as above
 
 STABLE, EXPERIMENTAL = "stable", "experimental"
 # By family, without the exporter's prefix. A family that is missing here stops `make docs`.
@@ -30,6 +30,10 @@ STABILITY = {
     "registered_models": STABLE,
     "model_versions": STABLE,
     "counts_timestamp_seconds": EXPERIMENTAL,
+    "model_alias_info": STABLE,
+    "model_metric": STABLE,
+    "run_model_info": EXPERIMENTAL,
+    "registered_model_versions": STABLE,
     "build_info": STABLE,
     "query_duration_seconds": STABLE,
     "index_usable": EXPERIMENTAL,
@@ -64,6 +68,11 @@ SAMPLE = Snapshot(
         ],
         1.0,
     ),
+    models=Models(
+        aliases=[Alias("workspace", "model", "champion", 1, "0", 1, (NAME,), ("1",))],
+        versions=[Version("workspace", "model", 1, "0")],
+        sizes=[ModelSize("workspace", "model", 1)],
+    ),
 )
 HEAD = """# Metrics of GET /metrics
 
@@ -81,7 +90,8 @@ where an `info` family is a `gauge`.
 TAIL = """
 `mlflow_<name>` is each metric that a run has logged. `tag_<name>` is each tag in `METRICS_TAGS`
 (`aws_lambda_metrics_tags`); the tag `model_type` keeps its name. Counts are absent while the
-database does not give them.
+database does not give them. `workspace` is absent in MLflow's default workspace, `run_id` and
+`experiment_id` of an alias where the version has no run, or a deleted one.
 """
 
 

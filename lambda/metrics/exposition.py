@@ -15,7 +15,7 @@ from naming import OWN_PREFIX, family_names, tag_label
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from snapshot import Counts, Run, Snapshot
+    from snapshot import Counts, Models, Run, Snapshot
 
 # What is counted, with the label that separates its kinds.
 _COUNTED = {
@@ -25,7 +25,7 @@ _COUNTED = {
     "registered_models": ("", "Registered models."),
     "model_versions": ("", "Versions of registered models."),
 }
-REASONS = ("experiment", "name", "age", "limit")
+REASONS = ("experiment", "name", "age", "limit", "model_limit")
 
 
 class Format(Enum):
@@ -51,6 +51,7 @@ def render(snapshot: Snapshot, tags: Sequence[str] = (), form: Format = Format.T
     series = _metrics(writer, snapshot.runs)
     series += _runs(writer, snapshot.runs, tags)
     _counts(writer, snapshot.counts)
+    _models(writer, snapshot.models)
     _exporter(writer, snapshot, series)
     return writer.text()
 
@@ -164,6 +165,49 @@ def _counts(writer: _Writer, counts: Counts) -> None:
         writer.gauge("counts_timestamp_seconds", "When it was last counted.", counts.counted_at)
 
 
+def _models(writer: _Writer, models: Models) -> None:
+    """Write what is known of registered models."""
+    info, metric = f"{OWN_PREFIX}model_alias_info", f"{OWN_PREFIX}model_metric"
+    infos, metrics = [], []
+    for alias in models.aliases:
+        label = f'{_model(alias.workspace, alias.model)},alias="{_escape(alias.alias)}"'
+        made_by = f',run_id="{_escape(alias.run_id)}"' if alias.run_id else ""
+        if alias.experiment_id is not None:
+            made_by += f',experiment_id="{alias.experiment_id}"'
+        infos.append(f'{info}{{{label},version="{alias.version}"{made_by}}} 1')
+        metrics += [
+            f'{metric}{{{label},metric="{_escape(key)}"}} {value}'
+            for key, value in zip(alias.keys, alias.values, strict=True)
+        ]
+    if infos:
+        writer.head(info, "The version that an alias of a registered model names.", info=True)
+        writer.lines += infos
+    if metrics:
+        writer.head(metric, "Metrics of the run that made the version that an alias names.")
+        writer.lines += metrics
+    if models.versions:
+        made = f"{OWN_PREFIX}run_model_info"
+        writer.head(made, "The versions of registered models that a latest run made.", info=True)
+        writer.lines += [
+            f'{made}{{run_id="{_escape(version.run_id)}",'
+            f'{_model(version.workspace, version.model)},version="{version.version}"}} 1'
+            for version in models.versions
+        ]
+    if models.sizes:
+        sizes = f"{OWN_PREFIX}registered_model_versions"
+        writer.head(sizes, "Versions of each registered model.")
+        writer.lines += [
+            f"{sizes}{{{_model(size.workspace, size.model)}}} {size.versions}"
+            for size in models.sizes
+        ]
+
+
+def _model(workspace: str, model: str) -> str:
+    """Write the labels that identify a registered model."""
+    label = f'model="{_escape(model)}"'
+    return f'workspace="{_escape(workspace)}",{label}' if workspace else label
+
+
 def _exporter(writer: _Writer, snapshot: Snapshot, series: int) -> None:
     """Write what is known of the exporter itself."""
     build = f"{OWN_PREFIX}build_info"
@@ -184,7 +228,7 @@ def _exporter(writer: _Writer, snapshot: Snapshot, series: int) -> None:
     )
     writer.gauge("series", "Samples of runs in this answer.", series)
     dropped = f"{OWN_PREFIX}dropped_series"
-    writer.head(dropped, "Samples of latest runs that this answer leaves out, by reason.")
+    writer.head(dropped, "Samples of runs and models that this answer leaves out, by reason.")
     writer.lines += [
         f"{dropped}{_labels({'reason': reason})} {number_text(snapshot.dropped.get(reason, 0))}"
         for reason in REASONS

@@ -163,6 +163,8 @@ class Endpoint:
         }
         if snapshot.counts.trouble:
             noted["counts"] = snapshot.counts.trouble
+        if snapshot.models.trouble:
+            noted["models"] = snapshot.models.trouble
         return Answer(HTTPStatus.OK, render(snapshot, self._tags, form), form.value), noted
 
     def _knows(self, authorization: str) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 MAX_SERIES = 100_000
+MAX_MODEL_SERIES = 10_000
 
 
 class Database(NamedTuple):
@@ -69,6 +70,8 @@ class Selection(NamedTuple):
         Seconds since the start of a latest run after which it is no longer served, or None.
     max_series
         How many samples of runs are served at most.
+    max_model_series
+        How many samples of aliases are served at most, and how many of versions.
     tags
         Tags of a run that its info family has as labels.
     """
@@ -77,6 +80,7 @@ class Selection(NamedTuple):
     names: str | None = None
     max_age: float | None = None
     max_series: int = MAX_SERIES
+    max_model_series: int = MAX_MODEL_SERIES
     tags: tuple[str, ...] = ("model_type",)
 
     @classmethod
@@ -90,8 +94,12 @@ class Selection(NamedTuple):
         """
         max_age = float(environment.get("METRICS_MAX_AGE_SECONDS") or 0)
         max_series = int(environment.get("METRICS_MAX_SERIES") or MAX_SERIES)
-        if max_age < 0 or max_series < 1:
-            raise ValueError("METRICS_MAX_AGE_SECONDS must be >= 0, METRICS_MAX_SERIES >= 1")
+        max_model_series = int(environment.get("METRICS_MAX_MODEL_SERIES") or MAX_MODEL_SERIES)
+        if max_age < 0 or min(max_series, max_model_series) < 1:
+            raise ValueError(
+                "METRICS_MAX_AGE_SECONDS must be >= 0, METRICS_MAX_SERIES and"
+                " METRICS_MAX_MODEL_SERIES >= 1"
+            )
         further = json.loads(environment.get("METRICS_TAGS") or "[]")
         if not isinstance(further, list) or not all(isinstance(tag, str) for tag in further):
             raise ValueError("METRICS_TAGS is not a JSON list of names")
@@ -103,6 +111,7 @@ class Selection(NamedTuple):
             names=_whole(environment.get("METRICS_NAMES", "")),
             max_age=max_age or None,
             max_series=max_series,
+            max_model_series=max_model_series,
             tags=tags,
         )
 

@@ -47,6 +47,49 @@ class Counts(NamedTuple):
     trouble: str = ""
 
 
+class Alias(NamedTuple):
+    """An alias of a registered model, and what its version's run has logged.
+
+    `workspace` is empty where the model is in MLflow's default one. `keys` and `values` are as in
+    `Run`; `experiment_id` is known if the run is active.
+    """
+
+    workspace: str
+    model: str
+    alias: str
+    version: int
+    run_id: str | None
+    experiment_id: int | None
+    keys: Sequence[str] = ()
+    values: Sequence[str] = ()
+
+
+class Version(NamedTuple):
+    """A version of a registered model that a latest run has made."""
+
+    workspace: str
+    model: str
+    version: int
+    run_id: str
+
+
+class ModelSize(NamedTuple):
+    """How many versions a registered model has."""
+
+    workspace: str
+    model: str
+    versions: int
+
+
+class Models(NamedTuple):
+    """The registry; `trouble` says why nothing is known, if so."""
+
+    aliases: Sequence[Alias] = ()
+    versions: Sequence[Version] = ()
+    sizes: Sequence[ModelSize] = ()
+    trouble: str = ""
+
+
 class Snapshot(NamedTuple):
     """What one question found.
 
@@ -62,6 +105,8 @@ class Snapshot(NamedTuple):
         Samples that were left out, by reason.
     counts
         How many there are of what.
+    models
+        Registered models.
     query_seconds
         What the database took for the runs, connecting included.
     """
@@ -71,4 +116,5 @@ class Snapshot(NamedTuple):
     runs: Sequence[Run] = ()
     dropped: Mapping[str, int] = MappingProxyType({})
     counts: Counts = Counts()
+    models: Models = Models()
     query_seconds: float = 0.0

@@ -144,3 +144,79 @@ UNION ALL
 SELECT 'model_versions', NULL, count(*) FROM model_versions
 WHERE current_stage <> 'Deleted_Internal'
 """
+
+# One row for each alias of a registered model, with the metrics of the run that made the version.
+#
+# - The registry keeps a version whose run was deleted: its alias is served, without metrics. So is
+#   one whose run is in an experiment that the filter leaves out.
+# - Aliases are ordered by their names, so that the same ones are served at each scrape.
+ALIASES = """
+WITH aliased AS (
+  SELECT a.workspace, a.name AS model, a.alias, a.version, v.run_id, r.experiment_id, r.matching,
+         metrics.*
+  FROM registered_model_aliases AS a
+  CROSS JOIN LATERAL (
+    -- LIMIT makes PostgreSQL look for each by the key, where a join would read all versions.
+    SELECT run_id FROM model_versions
+    WHERE workspace = a.workspace AND name = a.name AND version = a.version
+      AND current_stage <> 'Deleted_Internal'
+    LIMIT 1
+  ) AS v
+  LEFT JOIN LATERAL (
+    SELECT run_uuid, experiment_id,
+           %(experiments)s IS NULL OR e.name ~ %(experiments)s AS matching
+    FROM runs
+    JOIN experiments AS e USING (experiment_id)
+    WHERE run_uuid = v.run_id AND runs.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active'
+  ) AS r ON true
+  CROSS JOIN LATERAL (
+    SELECT count(*)::int AS found, count(*) FILTER (WHERE wanted)::int AS kept,
+           string_agg(key, %(separator)s) FILTER (WHERE wanted) AS keys,
+           string_agg(number, %(separator)s) FILTER (WHERE wanted) AS values
+    FROM (
+      SELECT key,
+             CASE WHEN is_nan THEN 'NaN'
+                  WHEN value >= 1.7976931348623157e308 THEN '+Inf'
+                  WHEN value <= -1.7976931348623157e308 THEN '-Inf'
+                  ELSE value::text END AS number,
+             r.matching AND (%(names)s IS NULL OR key ~ %(names)s) AS wanted
+      FROM latest_metrics
+      WHERE run_uuid = r.run_uuid
+    ) AS logged
+  ) AS metrics
+),
+counted AS (
+  SELECT *,
+         %(max_model_series)s - sum(1 + kept) OVER (
+           ORDER BY workspace, model, alias ROWS UNBOUNDED PRECEDING
+         ) + kept AS room
+  FROM aliased
+)
+SELECT matching, found, kept, room, workspace, model, alias, version, run_id, experiment_id,
+       CASE WHEN room >= 0 THEN keys END, CASE WHEN room >= 0 THEN values END
+FROM counted
+ORDER BY workspace, model, alias
+"""
+
+# Rows of workspace, model, version, run and number: how many versions each registered model has,
+# and which of them come from the runs of the parameter. It reads all versions, so it is asked as
+# seldom as COUNTS. The last column is how many rows there would be without the limit.
+VERSIONS = """
+WITH present AS MATERIALIZED (
+  SELECT workspace, name, version, run_id
+  FROM model_versions
+  WHERE current_stage <> 'Deleted_Internal'
+),
+found AS (
+  SELECT m.workspace, m.name, NULL::int AS version, NULL AS run_id,
+         count(present.version) AS number
+  FROM registered_models AS m
+  LEFT JOIN present USING (workspace, name)
+  GROUP BY m.workspace, m.name
+  UNION ALL
+  SELECT workspace, name, version, run_id, 1 FROM present WHERE run_id = ANY ($1)
+)
+SELECT *, count(*) OVER () FROM found
+ORDER BY version IS NOT NULL, workspace, name, version
+LIMIT %(max_model_series)s
+"""

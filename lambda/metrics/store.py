@@ -6,12 +6,13 @@ import select
 import time
 from collections import Counter
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg2
 from psycopg2 import errors, extensions
-from snapshot import Count, Counts, Run, Snapshot
+from snapshot import Alias, Count, Counts, Models, ModelSize, Run, Snapshot, Version
 from statements import (
+    ALIASES,
     COUNTED_RUNS,
     COUNTS,
     CROWDED,
@@ -19,6 +20,7 @@ from statements import (
     SAMPLES_OF_A_RUN,
     SEPARATOR,
     TAG,
+    VERSIONS,
 )
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class Store:
         self._crowded = False
         self._counts = Counts()
         self._counts_due = 0.0
+        self._versions = _Versions()
+        self._versions_due = 0.0
 
     def latest(self) -> Snapshot:
         """Return the latest active run of each active experiment.
@@ -88,16 +92,18 @@ class Store:
             self.close()
             raise UnavailableError(_reason(error)) from error
         query_seconds = time.monotonic() - started
+        runs, dropped = _served(rows)
         counts = self._count(deadline)
+        models = self._read_models(runs, dropped, deadline)
         if self._crowded:
             self.close()
-        runs, dropped = _served(rows)
         return Snapshot(
             schema=rows[0][0] or "",
             indexed=rows[0][1],
             runs=runs,
             dropped=dropped,
             counts=counts,
+            models=models,
             query_seconds=query_seconds,
         )
 
@@ -112,14 +118,50 @@ class Store:
         if time.monotonic() >= self._counts_due:
             self._counts_due = time.monotonic() + COUNTS_SECONDS
             try:
-                numbers = [Count(*row) for row in self._ask("counts", deadline)]
+                numbers = [Count(*row) for row in self._ask_further("counts", deadline)]
             except (psycopg2.Error, TimeoutError) as error:
-                # The runs are there already, and they are what was asked for.
-                self.close()
-                self._counts = Counts(trouble=f"{type(error).__name__} {error}".strip())
+                self._counts = Counts(trouble=_trouble(error))
             else:
                 self._counts = Counts(numbers, time.time())
         return self._counts
+
+    def _read_models(self, runs: Sequence[Run], dropped: Counter[str], deadline: float) -> Models:
+        """Return the registry: its aliases as of now, the rest as of a minute ago at most.
+
+        What is left out is added to ``dropped``.
+        """
+        try:
+            if time.monotonic() >= self._versions_due:
+                self._versions_due = time.monotonic() + COUNTS_SECONDS
+                self._versions = _Versions()
+                ids = [run.run_id for run in runs]
+                self._versions = _versions(self._ask_further("versions", deadline, ids))
+            elif self._versions.trouble:
+                return Models(trouble=self._versions.trouble)
+            aliases = _aliases(self._ask_further("aliases", deadline), dropped)
+        except (psycopg2.Error, TimeoutError) as error:
+            # It is tried again when the versions are due.
+            self._versions = _Versions(trouble=_trouble(error))
+            return Models(trouble=self._versions.trouble)
+        if self._versions.dropped:
+            dropped["model_limit"] += self._versions.dropped
+        return Models(aliases, self._versions.versions, self._versions.sizes)
+
+    def _ask_further(
+        self, statement: str, deadline: float, *parameters: object
+    ) -> list[tuple[Any, ...]]:
+        """Ask what belongs to the answer, and does not prevent it where it is missing.
+
+        The runs are there already. A connection on which something failed is closed, because it
+        may still be busy.
+        """
+        if self._connection is None:
+            self._open(deadline)
+        try:
+            return self._ask(statement, deadline, *parameters)
+        except (psycopg2.Error, TimeoutError):
+            self.close()
+            raise
 
     def _reach(self, deadline: float) -> None:
         """See that there is a connection to a database that lives.
@@ -134,10 +176,11 @@ class Store:
             cursor.execute("SELECT")
             _wait(self._connection, deadline)
 
-    def _ask(self, statement: str, deadline: float) -> list[tuple[Any, ...]]:
+    def _ask(self, statement: str, deadline: float, *parameters: object) -> list[tuple[Any, ...]]:
         """Run a prepared statement."""
+        given = f" ({', '.join(['%s'] * len(parameters))})" if parameters else ""
         with self._connection.cursor() as cursor:
-            cursor.execute(f"EXECUTE {statement}")
+            cursor.execute(f"EXECUTE {statement}{given}", parameters)
             _wait(self._connection, deadline)
             return cursor.fetchall()
 
@@ -182,26 +225,34 @@ class Store:
         )
 
     def _prepare(self, deadline: float) -> None:
-        """Prepare both statements and see how crowded it is, in one message."""
+        """Prepare all statements and see how crowded it is, in one message."""
         selection = self._selection
         with self._connection.cursor() as cursor:
             tags = b", ".join(cursor.mogrify(TAG, (tag,)) for tag in selection.tags)
-            latest_runs = cursor.mogrify(
-                LATEST_RUNS,
-                {
-                    "experiments": selection.experiments,
-                    "names": selection.names,
-                    "max_age": selection.max_age,
-                    "max_series": selection.max_series,
-                    "separator": SEPARATOR,
-                    "samples_of_a_run": SAMPLES_OF_A_RUN,
-                    "tags": extensions.AsIs(tags.decode()),
-                },
-            )
-            counts = cursor.mogrify(COUNTS, {"exact_up_to": COUNTED_RUNS})
+            parameters = {
+                "experiments": selection.experiments,
+                "names": selection.names,
+                "max_age": selection.max_age,
+                "max_series": selection.max_series,
+                "max_model_series": selection.max_model_series,
+                "separator": SEPARATOR,
+                "samples_of_a_run": SAMPLES_OF_A_RUN,
+                "exact_up_to": COUNTED_RUNS,
+                "tags": extensions.AsIs(tags.decode()),
+            }
+            statements = {
+                b"latest_runs": LATEST_RUNS,
+                b"counts": COUNTS,
+                b"aliases": ALIASES,
+                b"versions (text[])": VERSIONS,
+            }
             cursor.execute(
-                b"PREPARE latest_runs AS %s; PREPARE counts AS %s; %s"
-                % (latest_runs, counts, CROWDED.encode())
+                b"; ".join(
+                    b"PREPARE %s AS %s" % (name, cursor.mogrify(statement, parameters))
+                    for name, statement in statements.items()
+                )
+                + b"; "
+                + CROWDED.encode()
             )
             _wait(self._connection, deadline)
             [(self._crowded,)] = cursor.fetchall()
@@ -224,14 +275,71 @@ def _served(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Run], Counter[str]]:
         if reason == "limit":
             dropped["limit"] += own + kept
             continue
-        names = _names(keys) if keys else ()
-        numbers = values.split(SEPARATOR) if values else ()
         if room < kept:
             dropped["limit"] += kept - room
-            pairs = sorted(zip(names, numbers, strict=True))[:room]
-            names, numbers = zip(*pairs, strict=True) if pairs else ((), ())
-        runs.append(Run._make((*row[7:-2], names, numbers)))
+        runs.append(Run._make((*row[7:-2], *_metrics(keys, values, kept, room))))
     return runs, dropped
+
+
+def _metrics(
+    keys: str | None, values: str | None, kept: int, room: int
+) -> tuple[tuple[str, ...], Sequence[str]]:
+    """Split names and values; return the first by name where there is no room for all."""
+    names = _names(keys) if keys else ()
+    numbers: Sequence[str] = values.split(SEPARATOR) if values else ()
+    if room < kept:
+        pairs = sorted(zip(names, numbers, strict=True))[:room]
+        names, numbers = tuple(name for name, _ in pairs), [number for _, number in pairs]
+    return names, numbers
+
+
+def _aliases(rows: Sequence[tuple[Any, ...]], dropped: Counter[str]) -> list[Alias]:
+    """Return the aliases to serve; add to `dropped` how many samples are left out."""
+    aliases = []
+    for row in rows:
+        matching, found, kept, room, workspace = row[:5]
+        keys, values = row[-2:]
+        if kept < found:
+            dropped["name" if matching else "experiment"] += found - kept
+        if room < kept:
+            dropped["model_limit"] += kept - room if room >= 0 else 1 + kept
+        if room >= 0:
+            metrics = _metrics(keys, values, kept, room)
+            aliases.append(Alias._make((_workspace(workspace), *row[5:-2], *metrics)))
+    return aliases
+
+
+class _Versions(NamedTuple):
+    """What is known of all versions, and how many samples were left out."""
+
+    sizes: Sequence[ModelSize] = ()
+    versions: Sequence[Version] = ()
+    dropped: int = 0
+    trouble: str = ""
+
+
+def _versions(rows: Sequence[tuple[Any, ...]]) -> _Versions:
+    sizes = [
+        ModelSize(_workspace(workspace), model, number)
+        for workspace, model, version, _, number, _ in rows
+        if version is None
+    ]
+    versions = [
+        Version(_workspace(workspace), model, version, run_id)
+        for workspace, model, version, run_id, _, _ in rows
+        if version is not None
+    ]
+    return _Versions(sizes, versions, rows[0][-1] - len(rows) if rows else 0)
+
+
+def _workspace(name: str) -> str:
+    """Return nothing for the workspace of those who use none, as Prometheus has no empty label."""
+    return "" if name == "default" else name
+
+
+def _trouble(error: Exception) -> str:
+    """Say for the log what is missing."""
+    return f"{type(error).__name__} {error}".strip()
 
 
 @lru_cache(maxsize=4096)

@@ -339,6 +339,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "METRICS_EXPERIMENTS", VALUES["aws_lambda_metrics_experiments"]
     ),
     "aws_lambda_metrics_max_age_seconds": variable_of_function("METRICS_MAX_AGE_SECONDS", "864000"),
+    "aws_lambda_metrics_max_model_series": variable_of_function("METRICS_MAX_MODEL_SERIES", "700"),
     "aws_lambda_metrics_max_series": variable_of_function("METRICS_MAX_SERIES", "5000"),
     "aws_lambda_metrics_names": variable_of_function(
         "METRICS_NAMES", VALUES["aws_lambda_metrics_names"]

@@ -16,7 +16,7 @@ from mlflow.utils import validation
 from naming import METRIC_PREFIX, OWN_PREFIX, family_names, tag_label
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
-from snapshot import Count, Counts, Run, Snapshot
+from snapshot import Alias, Count, Counts, Models, ModelSize, Run, Snapshot, Version
 
 if TYPE_CHECKING:
     import random
@@ -64,6 +64,25 @@ def run_of(number: int, metrics: dict[str, float], **known: Any) -> Run:
 
 
 @st.composite
+def registries(draw: st.DrawFn) -> Models:
+    """Make a registry; workspace and name identify a model."""
+    names = st.tuples(st.sampled_from(["", "team"]), text)
+    models = draw(st.lists(names, unique=True, max_size=3))
+    aliases = []
+    for workspace, model in models:
+        for alias in draw(st.lists(text, unique=True, max_size=2)):
+            metrics = draw(st.dictionaries(metric_names, numbers, max_size=3))
+            values = [written(value) for value in metrics.values()]
+            run_id = draw(st.none() | st.just("0"))
+            aliases.append(Alias(workspace, model, alias, 1, run_id, None, [*metrics], values))
+    return Models(
+        aliases,
+        [Version(*model, 1, "0") for model in models],
+        [ModelSize(*model, 2) for model in models],
+    )
+
+
+@st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
     runs = []
     for number in range(draw(st.integers(0, 4))):
@@ -87,6 +106,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         runs=runs,
         dropped={"limit": draw(st.integers(0))},
         counts=draw(st.sampled_from([Counts(), Counts(numbers_of, 1.7e9)])),
+        models=draw(registries()),
         query_seconds=0.25,
     )
 
@@ -191,6 +211,22 @@ def test_what_is_known_of_a_run_joins_by_run_id(snapshot: Snapshot) -> None:
         for run in snapshot.runs
     ]
     assert {sample.value for sample in info} <= {1}
+
+
+@given(snapshots(), st.sampled_from(Format))
+def test_every_model_is_read_back(snapshot: Snapshot, form: Format) -> None:
+    samples = [sample for family in parse(snapshot, form).values() for sample in family.samples]
+    metrics = [sample for sample in samples if sample.name == f"{OWN_PREFIX}model_metric"]
+    aliases = [sample for sample in samples if sample.name == f"{OWN_PREFIX}model_alias_info"]
+
+    assert [(s.labels["model"], s.labels["alias"]) for s in aliases] == [
+        (alias.model, alias.alias) for alias in snapshot.models.aliases
+    ]
+    assert [(s.labels["model"], s.labels["metric"], written(s.value)) for s in metrics] == [
+        (alias.model, key, value)
+        for alias in snapshot.models.aliases
+        for key, value in zip(alias.keys, alias.values, strict=True)
+    ]
 
 
 @given(st.lists(metric_names, unique=True))
@@ -344,6 +380,11 @@ def test_openmetrics_has_info_type_and_end() -> None:
                 )
             ],
             counts=Counts([Count("runs", "FINISHED", 3), Count("experiments", "active", 1)], 5.0),
+            models=Models(
+                [Alias("team", 'a "b"\\\nc', "champion", 1, "0", 1, ["x\n", '"'], ["1", "NaN"])],
+                [Version("", 'a "b"\\\nc', 1, "0")],
+                [ModelSize("", 'a "b"\\\nc', 1)],
+            ),
         ),
     ],
 )

@@ -262,6 +262,7 @@ def test_token_digest_that_is_invalid_is_refused(digest: str) -> None:
     [
         ("METRICS_MAX_SERIES", "0"),
         ("METRICS_MAX_SERIES", "many"),
+        ("METRICS_MAX_MODEL_SERIES", "0"),
         ("METRICS_MAX_AGE_SECONDS", "-1"),
         ("METRICS_TAGS", "user"),
         ("METRICS_TAGS", '{"user": 1}'),

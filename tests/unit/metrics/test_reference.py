@@ -21,7 +21,7 @@ def test_metrics_page_has_each_family_of_the_function() -> None:
     named |= set(re.findall(r'f"\{OWN_PREFIX\}(\w+)"', source))
     named |= set(exposition._COUNTED)
 
-    assert len(named) == 14
+    assert len(named) == 18
     assert {name for name, _, _ in ROW.findall(PAGE)} == {
         "mlflow_<name>",
         *(OWN_PREFIX + name for name in named),
