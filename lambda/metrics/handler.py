@@ -124,15 +124,17 @@ class Endpoint:
         http = event["requestContext"]["http"]
         headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
         method = http["method"]
-        answer, noted = self._decide(method, headers)
+        request_id = event["requestContext"].get("requestId") or ""
+        answer, noted = self._decide(method, headers, request_id)
         head, compress = method == "HEAD", takes_gzip(headers.get("accept-encoding", ""))
         try:
             encoded = answer.encode(head=head, compress=compress)
         except TooLargeError as error:
             answer = error.answer
             encoded = answer.encode(head=head, compress=False)
+        encoded["headers"]["x-request-id"] = request_id
         _log(
-            request_id=event["requestContext"].get("requestId"),
+            request_id=request_id,
             source_ip=http.get("sourceIp"),
             method=method,
             status=answer.status.value,
@@ -141,7 +143,9 @@ class Endpoint:
         )
         return encoded
 
-    def _decide(self, method: str, headers: Mapping[str, str]) -> tuple[Answer, dict[str, Any]]:
+    def _decide(
+        self, method: str, headers: Mapping[str, str], request_id: str
+    ) -> tuple[Answer, dict[str, Any]]:
         """Return the answer and what is to be noted beside it."""
         if method not in {"GET", "HEAD"}:
             allowed = (("allow", "GET, HEAD"),)
@@ -152,7 +156,7 @@ class Endpoint:
             challenge = (("www-authenticate", "Bearer"),)
             return Answer(HTTPStatus.UNAUTHORIZED, "Unauthorized\n", headers=challenge), {}
         try:
-            snapshot = self._store.latest()
+            snapshot = self._store.latest(request_id)
         except UnavailableError as error:
             reason = {"reason": str(error), "cause": str(error.__cause__).strip()}
             return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{error}\n"), reason

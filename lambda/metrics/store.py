@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import select
 import time
 from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 import psycopg2
 from psycopg2 import errors, extensions
@@ -37,6 +39,9 @@ _SILENCE_MILLISECONDS = 800
 _FULL = "too many connections for role"
 _TURN_SECONDS = 0.02
 
+# The ids of API Gateway. Nothing else gets into a statement.
+_REQUEST_ID = re.compile(r"[0-9A-Za-z=_-]{1,64}", re.ASCII)
+
 # Counts change slowly and cost more the more runs there are, so not every scrape asks for them.
 COUNTS_SECONDS = 60
 
@@ -58,19 +63,26 @@ class Store:
         self._selection = selection
         self._connection: Any = None
         self._crowded = False
+        self._comment = ""
         self._counts = Counts()
         self._counts_due = 0.0
         self._versions = _Versions()
         self._versions_due = 0.0
 
-    def latest(self) -> Snapshot:
+    def latest(self, request_id: str = "") -> Snapshot:
         """Return the latest active run of each active experiment.
+
+        Parameters
+        ----------
+        request_id
+            The id that the statements have as a comment, so that PostgreSQL's log shows it.
 
         Raises
         ------
         UnavailableError
             If the database does not answer in time, refuses, or has no tables of MLflow.
         """
+        self._comment = comment(request_id)
         started = time.monotonic()
         alive_by = started + self._database.timeout
         deadline = started + self._database.answer_timeout
@@ -178,9 +190,12 @@ class Store:
 
     def _ask(self, statement: str, deadline: float, *parameters: object) -> list[tuple[Any, ...]]:
         """Run a prepared statement."""
-        given = f" ({', '.join(['%s'] * len(parameters))})" if parameters else ""
         with self._connection.cursor() as cursor:
-            cursor.execute(f"EXECUTE {statement}{given}", parameters)
+            text = f"EXECUTE {statement}"
+            if parameters:
+                text = cursor.mogrify(f"{text} ({', '.join(['%s'] * len(parameters))})", parameters)
+                text = text.decode()
+            cursor.execute(text + self._comment)
             _wait(self._connection, deadline)
             return cursor.fetchall()
 
@@ -256,6 +271,13 @@ class Store:
             )
             _wait(self._connection, deadline)
             [(self._crowded,)] = cursor.fetchall()
+
+
+def comment(request_id: str) -> str:
+    """Return the id as a comment of SQL, as sqlcommenter writes it; nothing if it is not an id."""
+    if not _REQUEST_ID.fullmatch(request_id):
+        return ""
+    return f" /*request_id='{quote(request_id, safe='')}'*/"
 
 
 def _served(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Run], Counter[str]]:

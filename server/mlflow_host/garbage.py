@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from mlflow_host import keys
+from mlflow_host.logs import configure_logging
 from mlflow_host.schema import refuse_other_schema
-from mlflow_host.settings import configure_logging, secret, setting
+from mlflow_host.settings import secret, setting
 
 
 def collect_garbage(username: str, older_than: str) -> None:

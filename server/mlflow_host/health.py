@@ -11,7 +11,8 @@ import sys
 import time
 
 from mlflow_host.database import check_connection
-from mlflow_host.settings import configure_logging, secret, setting
+from mlflow_host.logs import configure_logging
+from mlflow_host.settings import secret, setting
 
 logger = logging.getLogger(__name__)
 

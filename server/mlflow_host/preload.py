@@ -6,6 +6,7 @@ import gc
 import importlib
 
 from mlflow_host import fences, keys, patches
+from mlflow_host.logs import configure_logging
 
 MODULES = (
     "mlflow.server.auth",
@@ -17,6 +18,7 @@ MODULES = (
     "uvicorn.loops.uvloop",
 )
 
+configure_logging()
 # MLflow reads some keys, or invents its own, while it is imported.
 keys.hand_over()
 for module in (*MODULES, *patches.modules(fences.chosen())):

@@ -12,9 +12,10 @@ import shutil
 from pathlib import Path
 
 from mlflow_host import fences, forking
+from mlflow_host.logs import configure_logging
 from mlflow_host.metrics import serve_metrics
 from mlflow_host.schema import refuse_other_schema
-from mlflow_host.settings import PROGRAM, configure_logging, setting
+from mlflow_host.settings import PROGRAM, setting
 
 
 def serve(workers: int, metrics_port: int) -> None:
@@ -48,7 +49,7 @@ def serve(workers: int, metrics_port: int) -> None:
         loop="uvloop",
         http="mlflow_host.patches.trailers:Protocol",
         log_config=None,
-        # The proxy in front writes the access log.
+        # The proxy in front writes one, and the patch `request_ids`.
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=30,

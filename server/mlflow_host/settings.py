@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -29,8 +28,3 @@ def secrets_directory() -> Path:
 def secret(name: str) -> str:
     """Read a secret from its file."""
     return (secrets_directory() / name).read_text().strip()
-
-
-def configure_logging() -> None:
-    """Log one line per event; the journal adds time, process and unit."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

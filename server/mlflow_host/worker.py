@@ -9,7 +9,8 @@ from typing import Any
 from mlflow_host import fences, keys, patches
 from mlflow_host.database import wait_for_database
 from mlflow_host.forking import end_with_parent
-from mlflow_host.settings import configure_logging, setting
+from mlflow_host.logs import configure_logging, use_json
+from mlflow_host.settings import setting
 
 
 def create_app() -> Any:
@@ -24,6 +25,8 @@ def create_app() -> Any:
     wait_for_database()
     from mlflow.server import app, auth, handlers
 
+    # MLflow and its libraries have added handlers while they were imported.
+    use_json()
     uri = setting("MLFLOW_BACKEND_STORE_URI")
     handlers.initialize_backend_stores(uri, uri, setting("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
     application = auth.create_app()

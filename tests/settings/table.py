@@ -306,6 +306,9 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         *("ansible.builtin.assert", "that"),
         expected=True,
     ),
+    "aws_rds_slow_statement_ms": sql(
+        "SELECT setting FROM pg_settings WHERE name = 'log_min_duration_statement'", "2500"
+    ),
     "aws_rds_snapshot": argument(
         "playbooks/upgrade_back.yml",
         "Restore the database",

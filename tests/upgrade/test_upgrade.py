@@ -58,6 +58,12 @@ def reason(play: Play) -> str:
     return str(found[-1])
 
 
+def logged(site: Site) -> list[dict[str, Any]]:
+    """Return the log of upgrades in the host's journal."""
+    text = site.ssh("sudo journalctl --identifier=mlflow-upgrade --output=cat --no-pager")
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def test_data_of_the_older_release_are_complete(before: dict[str, Any]) -> None:
     assert len(before["runs"]) == 9
     assert all(run["artifacts"] and run["params"] for run in before["runs"].values())
@@ -221,6 +227,10 @@ def test_failing_start_is_rolled_back(site: Site) -> None:
         site.ssh(f"sudo rm {DROP_IN}; sudo systemctl daemon-reload")
     said = reason(play)
     assert "Restart mlflow" in said or "Start mlflow.service" in said
+    *steps, last = logged(site)
+    assert [line["step"] for line in steps[-3:]] == ["install", "snapshot", "migrate"]
+    assert (last["step"], last["failed"]) == ("rolled_back", "migrate")
+    assert "mlflow.service" in last["reason"] or "Restart mlflow" in last["reason"]
     assert f"MLflow {OLD} runs again, on the database as it was before" in said
 
 
@@ -260,6 +270,10 @@ def test_upgrade_keeps_all_data(site: Site, before: dict[str, Any]) -> None:
     (snapshot,) = site.snapshots()
     labels = {one["Key"]: one["Value"] for one in snapshot["TagList"]}
     assert (labels["Deployment"], labels["From"], labels["To"]) == ("upgrade", OLD, NEW)
+    lines = logged(site)[-4:]
+    assert [line["step"] for line in lines] == ["install", "snapshot", "migrate", "done"]
+    assert {(line["from"], line["to"]) for line in lines} == {(OLD, NEW)}
+    assert lines[-1]["snapshot"] == snapshot["DBSnapshotIdentifier"]
 
 
 def test_site_agrees_with_the_upgrade_and_does_not_go_back(site: Site) -> None:

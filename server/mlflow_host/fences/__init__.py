@@ -191,6 +191,17 @@ FENCES = (
         required=False,
         functions=("mlflow/server/auth/sqlalchemy_store.py:SqlAlchemyStore.get_user",),
     ),
+    # Flask's hooks run in their order: the user is known after MLflow's own.
+    Fence(
+        "request_ids",
+        required=True,
+        functions=(
+            f"{AUTH}:create_app",
+            f"{AUTH}:_before_request",
+            f"{AUTH}:add_fastapi_permission_middleware",
+            f"{FASTAPI}:create_fastapi_app",
+        ),
+    ),
     Fence("jobs", required=False, functions=(f"{AUTH}:create_app",)),
 )
 

@@ -233,8 +233,9 @@ def test_log_is_one_line_of_json_without_secrets(
     ask_without_database: Ask,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    ask_without_database(event("get_metrics"))
+    answer = ask_without_database(event("get_metrics"))
 
+    assert answer["headers"]["x-request-id"] == "UbX1jgJvIAMEPWw="
     [line] = capsys.readouterr().out.splitlines()
     logged = json.loads(line)
     assert (

@@ -20,7 +20,7 @@ from mlflow.store.model_registry.sqlalchemy_store import (
 )
 from settings import Database, Selection
 from snapshot import Counts, Run, Snapshot
-from store import Store, UnavailableError
+from store import Store, UnavailableError, comment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -524,3 +524,33 @@ def test_missing_counts_do_not_prevent_the_runs(store: Store, tracking: Tracking
         found = store.latest()
         assert len(found.runs) == 1
         assert "permission denied" in found.counts.trouble
+
+
+@pytest.mark.parametrize(
+    ("request_id", "expected"),
+    [
+        ("UbX1jgJvIAMEPWw=", " /*request_id='UbX1jgJvIAMEPWw%3D'*/"),
+        ("a-b_c", " /*request_id='a-b_c'*/"),
+        ("", ""),
+        ("a'*/; DROP TABLE runs", ""),
+        ("a" * 65, ""),
+        ("a\n", ""),
+        ("é", ""),
+    ],
+)
+def test_comment_holds_ids_only(request_id: str, expected: str) -> None:
+    assert comment(request_id) == expected
+
+
+def test_statements_carry_the_id_in_postgresql_log(
+    cluster: Cluster, tracking: Tracking, opened: Callable[[dict[str, str]], Store]
+) -> None:
+    cluster.execute(f"ALTER DATABASE {tracking.database} SET log_min_duration_statement = 0")
+    try:
+        opened(tracking.settings).latest("UbX1jgJvIAMEPWw=")
+    finally:
+        cluster.execute(f"ALTER DATABASE {tracking.database} RESET log_min_duration_statement")
+
+    log = (cluster.directory / "log").read_text()
+    assert "statement: EXECUTE latest_runs /*request_id='UbX1jgJvIAMEPWw%3D'*/" in log
+    assert "statement: EXECUTE counts /*request_id='UbX1jgJvIAMEPWw%3D'*/" in log

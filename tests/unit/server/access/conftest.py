@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 
     import requests
 
+    from tests.postgres import Cluster
+
 PASSWORD = "password-of-a-user"
 
 
 @dataclass(frozen=True)
 class Tracking:
-    """A server, its files, and Ansible's modules."""
+    """A server, its database, its files, and Ansible's modules."""
 
     server: Server
+    cluster: Cluster
     directory: Path
 
     def module(
@@ -78,7 +81,8 @@ class Tracking:
 @pytest.fixture(scope="session")
 def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracking]:
     directory = tmp_path_factory.mktemp("server")
-    with running_cluster() as cluster:
+    # PostgreSQL's log has each statement.
+    with running_cluster(log_min_duration_statement=0) as cluster:
         cluster.execute("CREATE DATABASE access")
         with deployed_server(cluster, "access", directory) as server:
-            yield Tracking(server, directory)
+            yield Tracking(server, cluster, directory)
