@@ -442,6 +442,22 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "SELECT has_table_privilege('scraper', 'params', 'SELECT')", expected=True
     ),
     "mlflow_database_metrics_user": variable_of_function("DATABASE_USER", "scraper"),
+    "mlflow_database_reader": sql(
+        "SELECT has_table_privilege('viewer', 'mlflow_history.runs', 'SELECT')", expected=True
+    ),
+    "mlflow_database_reader_connection_limit": sql(
+        "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'viewer'", 3
+    ),
+    "mlflow_database_reader_rows": sql(
+        "SELECT pg_get_functiondef('mlflow_history.curve'::regproc) LIKE '% 777 %'", expected=True
+    ),
+    "mlflow_database_reader_statement_timeout": sql(
+        "SELECT 'statement_timeout=9000' = ANY (rolconfig) FROM pg_roles WHERE rolname = 'viewer'",
+        expected=True,
+    ),
+    "mlflow_database_reader_user": Resource(
+        lambda d: "\nPGUSER=viewer\n" in (d.directory / "reader.env").read_text(), expected=True
+    ),
     "mlflow_database_secure_logging": argument(
         "mlflow_database/tasks/roles.yml", "Create the roles", "no_log", expected=False
     ),
