@@ -24,6 +24,7 @@ PLAYBOOK = """
   tasks:
     - ansible.builtin.import_role:
         name: {role}
+        tasks_from: {tasks_from}
 """
 
 
@@ -51,11 +52,18 @@ class SystemdHost:
         return self.podman.run("exec", self.name, *command, check=check)
 
     def play_role(
-        self, role: str, variables: Mapping[str, object], *options: str, facts: bool = True
+        self,
+        role: str,
+        variables: Mapping[str, object],
+        *options: str,
+        facts: bool = True,
+        tasks_from: str = "main",
     ) -> tuple[dict[str, int], str]:
-        """Run a role; return the sums of its recap and its output."""
+        """Run a role, or an entry point of it; return the sums of its recap and its output."""
         playbook = self.folder / f"{role}.yml"
-        playbook.write_text(PLAYBOOK.format(role=role, facts=str(facts).lower()))
+        playbook.write_text(
+            PLAYBOOK.format(role=role, tasks_from=tasks_from, facts=str(facts).lower())
+        )
         extra = {
             "ansible_connection": "containers.podman.podman",
             "ansible_python_interpreter": "/usr/bin/python3",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,10 +23,16 @@ class Request:
         The proxy's id of it, or one of the server's own.
     user
         Who is logged in; None before the login, and if there is none.
+    action
+        The name of the function that answers; None if Flask has none for it.
+    objects
+        Names and ids of what the request is about, as far as Flask knows them.
     """
 
     id: str
     user: str | None = None
+    action: str | None = None
+    objects: dict[str, Any] = field(default_factory=dict)
 
 
 # Threads that answer a part of a request have it too: anyio copies the context.

@@ -130,6 +130,7 @@ def environment(name: str, expected: str, *, other: bool = False) -> Argument:
 
 
 SITE = "tests/settings/test_settings.py::"
+AUDIT_ROTATION = "/etc/logrotate.d/mlflow-audit"
 MAIN_UNIT = "/etc/systemd/system/mlflow.service"
 
 ROWS: dict[str, Resource | Argument | Elsewhere] = {
@@ -414,6 +415,15 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "mlflow_bootstrap_lock_file": file(
         "/srv/tracking/bootstrap/requirements.txt", r"\A# settings$"
     ),
+    "mlflow_audit": Argument(
+        "{{ [__mlflow_environment.MLFLOW_HOST_AUDIT, mlflow_access_audit_file] | to_json }}",
+        r'\["", ""\]',
+        other=True,
+    ),
+    "mlflow_audit_keep_days": file(AUDIT_ROTATION, r"^\tmaxage 90$"),
+    "mlflow_audit_max_size": file(AUDIT_ROTATION, r"^\tmaxsize 50M$"),
+    "mlflow_audit_reads": file("/etc/tracking/mlflow.env", '^MLFLOW_HOST_AUDIT_READS="true"$'),
+    "mlflow_audit_rotation": file(AUDIT_ROTATION, r"^\tdaily$"),
     "mlflow_config_dir": file(MAIN_UNIT, "^EnvironmentFile=/etc/tracking/mlflow.env$"),
     "mlflow_database_ca_path": Resource(
         lambda d: (
@@ -487,6 +497,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "mlflow/tasks/old_versions.yml", "Remove old versions", "loop", expected=["1.0.0"]
     ),
     "mlflow_lock_file": file("/srv/tracking/3.17.2/requirements.txt", r"\A# settings$"),
+    "mlflow_log_dir": file(AUDIT_ROTATION, r"^/var/log/tracking/audit\.jsonl {$"),
     "mlflow_memory_max": Resource(
         lambda d: d.property_of("mlflow", "MemoryMax"), str(1400 * 2**20)
     ),

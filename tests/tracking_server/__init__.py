@@ -341,6 +341,7 @@ def _write_settings(
     cluster.execute(ROLE, database)
     wanted = {
         "mlflow_config_dir": str(directory),
+        "mlflow_log_dir": str(directory),
         "mlflow_port": port,
         "mlflow_database_host": "127.0.0.1",
         "mlflow_database_port": cluster.port,

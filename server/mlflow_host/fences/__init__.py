@@ -191,7 +191,24 @@ FENCES = (
         required=False,
         functions=("mlflow/server/auth/sqlalchemy_store.py:SqlAlchemyStore.get_user",),
     ),
-    # Flask's hooks run in their order: the user is known after MLflow's own.
+    # It needs the request of `request_ids`, which is put around it.
+    Fence(
+        "audit",
+        required=True,
+        functions=(
+            f"{AUTH}:create_app",
+            f"{AUTH}:_before_request",
+            f"{AUTH}:add_fastapi_permission_middleware",
+            f"{FASTAPI}:create_fastapi_app",
+            *(
+                f"{TRACKING}:SqlAlchemyStore.{function}"
+                for function in (
+                    *("_hard_delete_run", "_hard_delete_experiment"),
+                    "_hard_delete_logged_model",
+                )
+            ),
+        ),
+    ),
     Fence(
         "request_ids",
         required=True,
