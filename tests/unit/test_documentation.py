@@ -27,7 +27,7 @@ PATH = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w-]+\.(py|yml|md|sh)")
 # Not variables, in spite of their form: metrics, a label, roles of the database, an index,
 # an output.
 OTHERS = re.compile(
-    r"mlflow_(mse|val_acc)\w*|mlflow_(admin|metrics|server|server_database|latest_run|schema|tracking_uri)"
+    r"mlflow_(mse|val_acc)\w*|mlflow_(admin|metrics|server|server_database|reader|history|latest_run|schema|tracking_uri)"
 )
 
 
