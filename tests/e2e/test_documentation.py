@@ -32,6 +32,7 @@ NOT_RUN = {
     r"^make aws-report$|^tar -xzf aws-report": "tests/unit/transcript makes a report",
     r"aws_transcript replay ": "requires a new local AWS; tests/local_aws replays it",
     r"^make (release|dist)\b": "tests/unit/test_release_script.py makes a release",
+    r"mlflow_database_reader=true|^mv \.deploy/demo/backfill/": "tests/provisioning/test_reader.py",
     r"^make lock ": "asks the package index for a release that is not locked yet",
 }
 # Programs that run until they are interrupted, and the line by which they say that they work.

@@ -6,11 +6,13 @@ import json
 import re
 import shlex
 import stat
+import subprocess
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 import pytest
+import requests
 
 from tests.conftest import ROOT, LocalAws, started
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 NAME = "reader"
+TIME = 1_760_000_000_000  # milliseconds since 1970
 ON = ("-e", "mlflow_database_reader=true")
 ROTATE = json.dumps({"aws_secretsmanager_rotate": ["reader-database"]})
 
@@ -57,6 +60,53 @@ def connect(aws: LocalAws, login: dict[str, str]) -> Any:
 def secrets(aws: LocalAws) -> list[str]:
     found = aws.client("secretsmanager").list_secrets()["SecretList"]
     return [secret["Name"] for secret in found if "reader-database" in secret["Name"]]
+
+
+def logged(aws: LocalAws) -> str:
+    """Log three values in the same millisecond; return the run."""
+    client = settings(aws.clone / f".deploy/{NAME}/mlflow.env")
+
+    def call(what: str, **body: Any) -> Any:
+        answer = requests.post(
+            f"{client['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/{what}",
+            json=body,
+            auth=(client["MLFLOW_TRACKING_USERNAME"], client["MLFLOW_TRACKING_PASSWORD"]),
+            verify=client["MLFLOW_TRACKING_SERVER_CERT_PATH"],
+            timeout=30,
+        )
+        answer.raise_for_status()
+        return answer.json()
+
+    run_id: str = call("runs/create", experiment_id="0", start_time=TIME)["run"]["info"]["run_id"]
+    metrics = [
+        {"key": "loss", "value": step / 2, "timestamp": TIME, "step": step} for step in range(3)
+    ]
+    call("runs/log-batch", run_id=run_id, metrics=metrics)
+    return run_id
+
+
+def test_backfill_writes_blocks_of_the_values(aws: LocalAws, tmp_path: Path) -> None:
+    played(aws, "site.yml", *ON)
+    run_id = logged(aws)
+    which = json.dumps({"backfill_experiments": ["Default"], "backfill_directory": str(tmp_path)})
+
+    refused = aws.play("playbooks/backfill.yml", *ON)
+    played(aws, "playbooks/backfill.yml", *ON, "-e", which, "--check")
+    first = played(aws, "playbooks/backfill.yml", *ON, "-e", which)
+    second = played(aws, "playbooks/backfill.yml", *ON, "-e", which)
+
+    blocks = tmp_path / "openmetrics/blocks"
+    (blocks / "wal").mkdir()
+    dumped = subprocess.run(
+        ["promtool", "tsdb", "dump", blocks], check=True, capture_output=True, text=True
+    ).stdout
+    assert "backfill_experiments: [] is not a valid list" in refused.output
+    assert "1 blocks, 1 new" in first
+    assert "1 blocks, 0 new" in second
+    assert not re.search(r"localhost +: .*changed=[1-9]", second)
+    assert re.findall(rf'run_id="{run_id}"\}} (\S+) (\d+)', dumped) == [
+        (value, str(TIME + step)) for step, value in enumerate(["0", "0.5", "1"])
+    ]
 
 
 def test_reader_is_created_rotated_and_removed(aws: LocalAws) -> None:

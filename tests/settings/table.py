@@ -184,6 +184,12 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         *("ansible.builtin.assert", "fail_msg"),
         expected=r"aws_region: us-east-1 is not a valid region: .+ use us-east-1, eu-west-1\..*",
     ),
+    "backfill_experiments": Elsewhere(
+        "tests/provisioning/test_reader.py::test_backfill_writes_blocks_of_the_values"
+    ),
+    "backfill_directory": Elsewhere(
+        "tests/provisioning/test_reader.py::test_backfill_writes_blocks_of_the_values"
+    ),
     "confirm": Elsewhere(SITE + "test_destroy_takes_confirm_and_purge_from_the_inventory"),
     "purge": Elsewhere(SITE + "test_destroy_takes_confirm_and_purge_from_the_inventory"),
     "renew_certificates": Argument(
