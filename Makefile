@@ -167,11 +167,12 @@ aws-report: $(VENV)/.up ## packs the transcript AWS_TRANSCRIPT of a run, to send
 	@$(BIN)/python -m aws_transcript report
 
 .PHONY: docs
-docs: $(VENV)/.up ## writes the generated pages: variables, modules, metrics, make targets, the deployer's policy
+docs: $(VENV)/.test ## writes the generated files: variables, modules, metrics, make targets, the deployer's policy, dashboards
 	$(BIN)/python scripts/document_variables.py
 	$(BIN)/python scripts/document_reference.py
 	$(BIN)/python scripts/stacks.py table
 	$(BIN)/python scripts/write_deploy_policy.py
+	$(BIN)/python -m dashboards
 
 .PHONY: site
 site: $(VENV)/.test ## builds the documentation site into build/site; a broken link is an error

@@ -33,6 +33,9 @@ case $mode in
         wanted+=(
             postgresql:pg_ctlcluster:'a database for the tests of the function'
             prometheus:promtool:'promtool checks the metrics'
+            prometheus-blackbox-exporter:prometheus-blackbox-exporter:'data for the queries of the dashboards'
+            prometheus-node-exporter:prometheus-node-exporter:'data for the queries of the dashboards'
+            prometheus-postgres-exporter:prometheus-postgres-exporter:'data for the queries of the dashboards'
             shellcheck:shellcheck:'checks the scripts'
         )
         ;;

@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code. README.md says how to use them."""
