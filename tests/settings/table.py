@@ -131,6 +131,9 @@ def environment(name: str, expected: str, *, other: bool = False) -> Argument:
 
 SITE = "tests/settings/test_settings.py::"
 AUDIT_ROTATION = "/etc/logrotate.d/mlflow-audit"
+MONITORING_RULES = "/etc/monitoring/prometheus/rules.yml"
+MONITORING_UNIT = "/etc/systemd/system/prometheus{}.service.d/monitoring.conf"
+ALERTMANAGER_SETTINGS = "/etc/monitoring/alertmanager/alertmanager.yml"
 MAIN_UNIT = "/etc/systemd/system/mlflow.service"
 
 ROWS: dict[str, Resource | Argument | Elsewhere] = {
@@ -565,6 +568,58 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         other=True,
     ),
     "mlflow_workers": file(MAIN_UNIT, "--workers=3 "),
+    # Monitoring.
+    "monitoring_alertmanager_port": Resource(lambda d: d.listens("127.0.0.1:9193"), expected=True),
+    "monitoring_blackbox_exporter_port": Resource(
+        lambda d: d.listens("127.0.0.1:9194"), expected=True
+    ),
+    "monitoring_certificate_hours": file(MONITORING_RULES, r"expiry.* < 3 \* 3600$"),
+    "monitoring_champions": file(MONITORING_RULES, 'model: "knobs.home"$'),
+    "monitoring_connections_percent": file(MONITORING_RULES, "ratio > 71 / 100$"),
+    "monitoring_database_name": file(MONITORING_UNIT.format("-postgres-exporter"), "/template1?"),
+    "monitoring_database_user": sql(
+        "SELECT pg_has_role('watcher', 'pg_monitor', 'MEMBER')", expected=True
+    ),
+    "monitoring_disk_percent": file(MONITORING_RULES, "< 12 / 100$"),
+    "monitoring_email_from": file(ALERTMANAGER_SETTINGS, 'smtp_from: "host@knobs.test"$'),
+    "monitoring_email_to": file(ALERTMANAGER_SETTINGS, 'to: "operator@knobs.test"$'),
+    "monitoring_enabled": Resource(lambda d: d.outputs["prometheus_url"] != "", expected=True),
+    "monitoring_error_percent": file(MONITORING_RULES, "> 13 / 100$"),
+    "monitoring_memory_max": Resource(
+        lambda d: d.property_of("prometheus", "MemoryMax"), str(400 * 2**20)
+    ),
+    "monitoring_memory_percent": file(MONITORING_RULES, "< 14 / 100$"),
+    "monitoring_no_run_hours": file(MONITORING_RULES, "hours > 48$"),
+    "monitoring_pages_username": Resource(
+        lambda d: "\nMONITORING_USERNAME=viewer\n" in (d.directory / "monitoring.env").read_text(),
+        expected=True,
+    ),
+    "monitoring_postgres_exporter_port": Resource(
+        lambda d: d.listens("127.0.0.1:9195"), expected=True
+    ),
+    "monitoring_prometheus_port": Resource(lambda d: d.listens("127.0.0.1:9196"), expected=True),
+    "monitoring_retention_size": file(MONITORING_UNIT.format(""), "retention.size=2GB "),
+    "monitoring_retention_time": file(MONITORING_UNIT.format(""), "retention.time=20d "),
+    "monitoring_runbook_url": file(
+        MONITORING_RULES, 'runbook_url: "https://knobs.test/runbook#mlflowserverdown"$'
+    ),
+    "monitoring_scrape_seconds": file(
+        "/etc/monitoring/prometheus/prometheus.yml", "scrape_interval: 20s$"
+    ),
+    "monitoring_secure_logging": argument(
+        "monitoring/tasks/configure.yml", "Write secrets", "no_log", expected=False
+    ),
+    "monitoring_slow_request_seconds": file(MONITORING_RULES, "p95_rate5m > 4$"),
+    "monitoring_slow_scrape_seconds": file(MONITORING_RULES, "> 6 and up"),
+    "monitoring_smtp_password": file(
+        "/etc/monitoring/alertmanager/smtp_password", r"\Asecret-of-knobs\Z"
+    ),
+    "monitoring_smtp_server": file(ALERTMANAGER_SETTINGS, 'smtp_smarthost: "smtp.knobs.test:587"$'),
+    "monitoring_smtp_username": file(ALERTMANAGER_SETTINGS, 'smtp_auth_username: "knobs"$'),
+    "monitoring_token_days": file(MONITORING_RULES, r"> 90 \* 86400$"),
+    "monitoring_webhook_url": file(
+        "/etc/monitoring/alertmanager/webhook_url", r"\Ahttps://knobs.test/hook\Z"
+    ),
     # The proxy.
     "tls_proxy_acme_ca": Argument(
         "{{ __tls_proxy_files.acme[0].src }}", OTHER_VALUES["tls_proxy_acme_ca"], other=True

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN = "token-of-prometheus-0123456789abcdef"
+PASSWORD = "passwordOfThePages0123456789abcdef"
 # Answers with the header fields that the request's query names, and with what the proxy sent.
 UPSTREAM = """
 import http.server, json, urllib.parse
@@ -48,6 +49,9 @@ class Proxy(SystemdHost):
             "tls_proxy_ca_destination": str(self.authority),
             "tls_proxy_metrics": [{"path": "/-/metrics/host", "upstream": "127.0.0.1:5001"}],
             "tls_proxy_metrics_token": TOKEN,
+            "tls_proxy_pages": [{"path": "/-/page", "upstream": "127.0.0.1:5001"}],
+            "tls_proxy_pages_username": "viewer",
+            "tls_proxy_pages_password": PASSWORD,
         }
         return self.play_role("tls_proxy", defaults | variables, *options)
 

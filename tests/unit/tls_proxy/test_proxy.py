@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from tests.conftest import ROOT
 from tests.findings import accepted
 from tests.testssl import tls_findings
 
-from .conftest import TOKEN
+from .conftest import PASSWORD, TOKEN
 
 if TYPE_CHECKING:
     from .conftest import Proxy
@@ -203,3 +204,31 @@ def test_fields_between_server_and_proxy_do_not_pass(proxy: Proxy) -> None:
 
     assert "Keep-Alive" not in answer.headers
     assert "Proxy-Authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/-/page", "/-/page/graph?x=1", "/-/PAGE/graph"])
+def test_page_needs_the_login_which_the_server_behind_does_not_get(proxy: Proxy, path: str) -> None:
+    for login in ("", f"viewer:{PASSWORD}x", f"other:{PASSWORD}"):
+        refused = proxy.ask(path, Authorization=f"Basic {b64encode(login.encode()).decode()}")
+        assert refused.status_code == 401
+        assert refused.headers["WWW-Authenticate"] == 'Basic realm="/-/page"'
+    login = b64encode(f"viewer:{PASSWORD}".encode()).decode()
+    answer = proxy.ask(path, Authorization=f"Basic {login}").json()
+
+    assert answer["path"] == path
+    assert "Authorization" not in answer["fields"]
+
+
+def test_page_is_not_what_begins_like_it(proxy: Proxy) -> None:
+    assert proxy.ask("/-/pages").json()["path"] == "/-/pages"
+
+
+# The last test of pages: it removes them for a while.
+def test_login_of_pages_goes_with_the_last_page(proxy: Proxy) -> None:
+    try:
+        recap, output = proxy.play(tls_proxy_pages=[])
+        assert recap["failed"] == 0, output
+        assert proxy.run("test", "-e", "/etc/caddy/tls/pages", check=False).returncode != 0
+        assert proxy.ask("/-/page").status_code == 200
+    finally:
+        proxy.play()
