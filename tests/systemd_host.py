@@ -65,7 +65,7 @@ class SystemdHost:
             PLAYBOOK.format(role=role, tasks_from=tasks_from, facts=str(facts).lower())
         )
         extra = {
-            "ansible_connection": "containers.podman.podman",
+            "ansible_connection": "podman",
             "ansible_python_interpreter": "/usr/bin/python3",
             **variables,
         }
@@ -76,7 +76,7 @@ class SystemdHost:
             ],
             check=False,
             cwd=ROOT,
-            env=self.podman.environment | {"ANSIBLE_STRATEGY": "linear"},
+            env=self.podman.environment,
             text=True,
             capture_output=True,
         )
