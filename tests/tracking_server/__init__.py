@@ -145,7 +145,7 @@ def locked_environment(lock: Path, without: tuple[str, ...] = ()) -> Path:
     uv = Path(sys.executable).parent / "uv"
     _run(uv, "venv", "--quiet", "--no-project", f"--python={sys.executable}", directory)
     _run(
-        *(uv, "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode"),
+        *(uv, "pip", "sync", "--quiet", "--require-hashes"),
         *(f"--python={python}", lock),
     )
     if without:
