@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
-    print(f"{len(runs)} runs in {path}")
+    print(f"{len(runs)} run{'s' if len(runs) != 1 else ''} in {path}")
     return 0
 
 

@@ -48,7 +48,7 @@ tr.best td { background: #eef6ee } tr.truth td { font-style: italic; background:
 td:first-child { overflow-wrap: anywhere }
 img { max-width: 100%; height: auto } code { font-size: 12px }
 </style></head><body>
-<h1>{{ runs | length }} runs</h1>
+<h1>{{ runs | length }} run{{ "s" if runs | length != 1 }}</h1>
 <p>Written {{ written }}. {% if truths %}The league is simulated, so the best possible error is
 known:
 <b>ground truth</b> is the error of its own means on the same matches, chance included;
