@@ -33,7 +33,7 @@ def build() -> dashboard.Dashboard:
         number("Targets up", "sum(up)"),
         number("Targets down", "count(up == 0) or vector(0)"),
         number("Certificate ends in", "min(probe_ssl_earliest_cert_expiry) - time()", "s"),
-        number("Host runs since", "max(time() - node_boot_time_seconds)", "s"),
+        number("Host is up for", "max(time() - node_boot_time_seconds)", "s"),
         number("Disk free", 'min(node_filesystem_avail_bytes{mountpoint="/"})', "bytes"),
         number("Index of the endpoint", "min(mlflowexporter_index_usable)", "bool_yes_no"),
         curves("Targets", ("up", "{{job}} {{instance}}")),

@@ -9,6 +9,8 @@ from dashboards.parts import INTERVAL, curves, number, page
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders import dashboard
 
+# PostgreSQL also counts what belongs to no database.
+NAMED = '{datname!=""}'
 REQUESTS = f"rate(mlflow_http_request_total{INTERVAL})"
 FAILED = f'rate(mlflow_http_request_total{{status=~"5.."}}{INTERVAL})'
 FREE = 'node_filesystem_avail_bytes{mountpoint="/"}'
@@ -82,11 +84,11 @@ def build() -> dashboard.Dashboard:
         curves(
             "Transactions",
             (
-                f"sum by (datname) (rate(pg_stat_database_xact_commit{INTERVAL}))",
+                f"sum by (datname) (rate(pg_stat_database_xact_commit{NAMED}{INTERVAL}))",
                 "{{datname}} committed",
             ),
             (
-                f"sum by (datname) (rate(pg_stat_database_xact_rollback{INTERVAL}))",
+                f"sum by (datname) (rate(pg_stat_database_xact_rollback{NAMED}{INTERVAL}))",
                 "{{datname}} rolled back",
             ),
             unit="ops",

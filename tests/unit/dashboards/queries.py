@@ -14,6 +14,7 @@ VALUES = {
     "$__timeFrom()": "now() - interval '6 hours'",
     "$__timeTo()": "now()",
     "$metric": "loss",
+    "$curve": "loss",
 }
 
 

@@ -39,7 +39,7 @@ from dashboards.__main__ import texts
 from tests.conftest import ROOT
 from tests.postgres import PASSWORD, Cluster, open_store, running_cluster
 from tests.tracking_server import environment
-from tests.unit.dashboards import queries
+from tests.unit.dashboards import draw, queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -355,3 +355,37 @@ def test_latest_value_and_difference_are_those_of_mlflow(prometheus: tuple[str, 
         "model of poisson": 0.1,
         "model of it's": 0.1,
     }
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_picture_of_dashboard_has_no_empty_panel(
+    prometheus: tuple[str, Cluster], tmp_path: Path, name: str
+) -> None:
+    """Draw the dashboards by a page of ours; DASHBOARD_PICTURES keeps the pictures."""
+    url, cluster = prometheus
+    end = time.time()
+
+    def ask(target: dict[str, Any]) -> list[Any]:
+        window = {} if target.get("instant") else {"start": end - 60, "end": end, "step": 1}
+        return asked(url, queries.filled(target["expr"]), **window)
+
+    def read(statement: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        with closing(cluster.connect("history")) as connection, connection.cursor() as cursor:
+            cursor.execute(queries.filled(statement))
+            return [column.name for column in cursor.description], cursor.fetchall()
+
+    text, (width, height) = draw.page(PAGES[name], ask, read, queries.filled)
+
+    assert "No data" not in text
+    assert text.count('class="panel"') == len(PAGES[name]["panels"])
+    chromium = shutil.which("chromium")
+    folder = os.environ.get("DASHBOARD_PICTURES")
+    if folder and chromium:
+        file = tmp_path / "page.html"
+        file.write_text(text)
+        picture = f"{folder}/dashboard-{name.removesuffix('.json')}.png"
+        command = [
+            *(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"),
+            *(f"--screenshot={picture}", f"--window-size={width},{height}", f"file://{file}"),
+        ]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
