@@ -39,6 +39,11 @@ up: system environment ## everything on this machine: local AWS, the whole deplo
 	set -a; . $(OUTPUTS)/mlflow.env; set +a; $(BIN)/python models/train.py models/configs/poisson.json
 	@scripts/show-deployment.sh $(OUTPUTS)
 
+.PHONY: status
+status: export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+status: $(VENV)/.up ## the state of each part of the deployment on one screen; fails if something is wrong
+	@$(BIN)/ansible-playbook playbooks/status.yml -e deployment=$(DEPLOYMENT) $(ANSIBLE_ARGS)
+
 .PHONY: setup
 setup: environment ## the environment alone: .venv with Ansible, from hashed locks; starts nothing
 

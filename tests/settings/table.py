@@ -620,6 +620,9 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "monitoring_webhook_url": file(
         "/etc/monitoring/alertmanager/webhook_url", r"\Ahttps://knobs.test/hook\Z"
     ),
+    "status_backup_hours": Elsewhere(
+        "tests/e2e/test_monitoring.py::test_status_reports_a_backup_that_is_too_old"
+    ),
     # The proxy.
     "tls_proxy_acme_ca": Argument(
         "{{ __tls_proxy_files.acme[0].src }}", OTHER_VALUES["tls_proxy_acme_ca"], other=True
