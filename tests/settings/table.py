@@ -134,6 +134,7 @@ AUDIT_ROTATION = "/etc/logrotate.d/mlflow-audit"
 MONITORING_RULES = "/etc/monitoring/prometheus/rules.yml"
 MONITORING_UNIT = "/etc/systemd/system/prometheus{}.service.d/monitoring.conf"
 ALERTMANAGER_SETTINGS = "/etc/monitoring/alertmanager/alertmanager.yml"
+SHIPPING = "roles/log_shipping/templates/syslog-ng.conf.j2"
 MAIN_UNIT = "/etc/systemd/system/mlflow.service"
 
 ROWS: dict[str, Resource | Argument | Elsewhere] = {
@@ -387,6 +388,35 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         lambda d: d.run("test -e /etc/ssh/sshd_config.d/00-host.conf; echo $?"), "1"
     ),
     "host_time_servers": file("/etc/chrony/sources.d/host.sources", "^server 192.0.2.123 "),
+    # Where the host's journal is sent.
+    "log_shipping_labels": Argument("{{ __log_shipping_arguments }}", 'team="league"', other=True),
+    "log_shipping_loki_ca": argument(
+        "log_shipping/tasks/loki.yml",
+        "Copy the certificate of the target",
+        *("ansible.builtin.copy", "src"),
+        expected=OTHER_VALUES["log_shipping_loki_ca"],
+        other=True,
+    ),
+    "log_shipping_loki_password": template(SHIPPING, "password('password-of-knobs')"),
+    "log_shipping_loki_tenant": template(SHIPPING, '"X-Scope-OrgID: knobs"'),
+    "log_shipping_loki_url": template(SHIPPING, "url('https://loki.knobs.test/loki/api/v1/push')"),
+    "log_shipping_loki_username": template(SHIPPING, "user('knobs')"),
+    "log_shipping_memory_max": template(
+        "roles/log_shipping/templates/log-shipping.service.j2", "MemoryMax=100M"
+    ),
+    "log_shipping_secure_logging": argument(
+        "log_shipping/tasks/loki.yml", "Write the settings", "no_log", expected=False, other=True
+    ),
+    "log_shipping_target": argument(
+        "log_shipping/tasks/main.yml", "Send the journal", "when", expected=True, other=True
+    ),
+    "aws_logs_days": argument(
+        "aws_logs/tasks/create.yml",
+        "Plan the retention of the log group",
+        *("mlflow_ec2.aws.difference", "after"),
+        expected={"retention_in_days": 90},
+        other=True,
+    ),
     # The tracking server.
     "mlflow_access_secure_logging": argument(
         "mlflow_access/tasks/users.yml", "Configure user", "no_log", expected=False

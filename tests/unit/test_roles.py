@@ -118,6 +118,7 @@ def test_choices_are_those_of_the_module() -> None:
     assert set(compared) - set(known) <= {
         "amazon.aws.cloudwatchlogs_log_group.retention=aws_api_gateway_log_days",
         "amazon.aws.cloudwatchlogs_log_group.retention=aws_lambda_log_days",
+        "amazon.aws.cloudwatchlogs_log_group.retention=aws_logs_days",
         "amazon.aws.rds_instance.monitoring_interval=aws_rds_monitoring_seconds",
     }
     assert {
