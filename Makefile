@@ -65,6 +65,11 @@ system-test:
 	@scripts/check-clone.sh
 	@scripts/system-packages.sh test
 
+.PHONY: system-test-full
+system-test-full:
+	@scripts/check-clone.sh
+	@scripts/system-packages.sh test-full
+
 # The locks agree with each other, so one environment holds them all.
 $(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt aws_transcript/aws_transcript.pth scripts/short_tmpdir.pth
 	@scripts/virtual-environment.sh '$(PYTHON)' $(VENV) $(filter-out %/bootstrap.txt,$(filter %.txt,$^))
@@ -101,7 +106,7 @@ test: system-test $(VENV)/.test $(RELEASE)/.up ## everything that CI runs
 	$(MAKE) --no-print-directory --jobs=3 --output-sync=target provisioning e2e unit local-aws lint molecule
 
 .PHONY: test-full
-test-full: test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test, and all tests that are too slow for it
+test-full: system-test-full test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test, and all tests that are too slow for it
 	$(BIN)/pytest -m slow tests
 	@# The tests that make their own examples make the same ones each time, except here.
 	$(BIN)/pytest -m 'hypothesis and not slow' --hypothesis-profile=random tests/unit tests/local_aws
@@ -155,6 +160,10 @@ molecule-full: system-test $(VENV)/.test ## every scenario, on Debian 12 as well
 .PHONY: e2e
 e2e: system-test $(VENV)/.test ## the steps of a user, from make up to make down
 	env --unset=MAKEFLAGS --unset=MAKELEVEL $(BIN)/pytest -m 'not slow' tests/e2e
+
+.PHONY: pictures
+pictures: system-test-full $(VENV)/.test ## the pictures of the user interface and of the report in docs/pictures
+	PICTURES=docs/pictures $(BIN)/pytest -m slow tests/e2e/test_browser.py
 
 .PHONY: audit
 audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## Checkov, Prowler, ssh-audit and testssl.sh: each finding is fixed or explained

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that local AWS needs, and with `test` those of `make test`: system-packages.sh [test]
+# Installs the Debian packages that local AWS needs, with `test` those of `make test` as well, and with `test-full` those of
+# `make test-full`: system-packages.sh [test|test-full]
 # Nothing is started; says what it installs and why; does and says nothing when all is there.
 set -euo pipefail
 mode=${1:-}
@@ -29,7 +30,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 case $mode in
     '') ;;
-    test)
+    test | test-full)
         wanted+=(
             postgresql:pg_ctlcluster:'a database for the tests of the function'
             prometheus:promtool:'promtool checks the metrics'
@@ -38,9 +39,10 @@ case $mode in
             prometheus-postgres-exporter:prometheus-postgres-exporter:'data for the queries of the dashboards'
             shellcheck:shellcheck:'checks the scripts'
         )
+        [[ $mode == test ]] || wanted+=(chromium:chromium:'a browser for the tests of the user interface')
         ;;
     *)
-        echo "usage: ${0##*/} [test]" >&2
+        echo "usage: ${0##*/} [test|test-full]" >&2
         exit 2
         ;;
 esac
