@@ -57,9 +57,21 @@ def connect(aws: LocalAws, login: dict[str, str]) -> Any:
     )
 
 
-def secrets(aws: LocalAws) -> list[str]:
-    found = aws.client("secretsmanager").list_secrets()["SecretList"]
-    return [secret["Name"] for secret in found if "reader-database" in secret["Name"]]
+def has_password(aws: LocalAws) -> bool:
+    """Return whether the password is in Secrets Manager, and not scheduled for deletion."""
+    client = aws.client("secretsmanager")
+    try:
+        found = client.describe_secret(SecretId=f"{NAME}/reader-database")
+    except client.exceptions.ResourceNotFoundException:
+        return False
+    return "DeletedDate" not in found
+
+
+@pytest.fixture(scope="module")
+def reader(aws: LocalAws) -> Path:
+    """A deployment with the login; the file of its clients."""
+    played(aws, "site.yml", *ON)
+    return aws.clone / f".deploy/{NAME}/reader.env"
 
 
 def logged(aws: LocalAws) -> str:
@@ -85,8 +97,8 @@ def logged(aws: LocalAws) -> str:
     return run_id
 
 
+@pytest.mark.usefixtures("reader")
 def test_backfill_writes_blocks_of_the_values(aws: LocalAws, tmp_path: Path) -> None:
-    played(aws, "site.yml", *ON)
     run_id = logged(aws)
     which = json.dumps({"backfill_experiments": ["Default"], "backfill_directory": str(tmp_path)})
 
@@ -109,28 +121,36 @@ def test_backfill_writes_blocks_of_the_values(aws: LocalAws, tmp_path: Path) -> 
     ]
 
 
-def test_reader_is_created_rotated_and_removed(aws: LocalAws) -> None:
-    played(aws, "site.yml", *ON)
-    file = aws.clone / f".deploy/{NAME}/reader.env"
-    login = settings(file)
-    with closing(connect(aws, login)) as connection, connection.cursor() as cursor:
+def test_reader_is_created_once(aws: LocalAws, reader: Path) -> None:
+    with closing(connect(aws, settings(reader))) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT name FROM experiments")
         assert ("Default",) in cursor.fetchall()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(reader.stat().st_mode) == 0o600
+    assert has_password(aws)
+
     again = played(aws, "site.yml", *ON)
+
     assert not re.search(r"changed=[1-9]", again), again
 
+
+def test_password_is_rotated(aws: LocalAws, reader: Path) -> None:
+    login = settings(reader)
+
     played(aws, "playbooks/rotate_keys.yml", *ON, "-e", ROTATE)
-    rotated = settings(file)
+
+    rotated = settings(reader)
     assert rotated["PGPASSWORD"] != login["PGPASSWORD"]
     with pytest.raises(psycopg2.OperationalError, match="password"):
         connect(aws, login)
     connect(aws, rotated).close()
 
-    assert secrets(aws) == [f"{NAME}/reader-database"]
+
+def test_reader_is_removed(aws: LocalAws, reader: Path) -> None:
+    login = settings(reader)
+
     played(aws, "site.yml")
-    assert not file.exists()
-    assert secrets(aws) == []
+
+    assert not reader.exists()
+    assert not has_password(aws)
     with pytest.raises(psycopg2.OperationalError, match="password"):
-        connect(aws, rotated)
-    assert not re.search(r"changed=[1-9]", played(aws, "site.yml"))
+        connect(aws, login)
