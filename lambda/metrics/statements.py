@@ -156,7 +156,7 @@ WITH aliased AS (
          metrics.*
   FROM registered_model_aliases AS a
   CROSS JOIN LATERAL (
-    -- LIMIT makes PostgreSQL look for each by the key, where a join would read all versions.
+    -- LIMIT makes PostgreSQL look for each by its key. A join would read all versions, or all runs.
     SELECT run_id FROM model_versions
     WHERE workspace = a.workspace AND name = a.name AND version = a.version
       AND current_stage <> 'Deleted_Internal'
@@ -168,6 +168,7 @@ WITH aliased AS (
     FROM runs
     JOIN experiments AS e USING (experiment_id)
     WHERE run_uuid = v.run_id AND runs.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active'
+    LIMIT 1
   ) AS r ON true
   CROSS JOIN LATERAL (
     SELECT count(*)::int AS found, count(*) FILTER (WHERE wanted)::int AS kept,
