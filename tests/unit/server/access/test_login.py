@@ -106,10 +106,12 @@ def test_gateway_prefers_mlflow_s_own_header(tracking: Tracking) -> None:
 
 
 def test_gateway_refuses_reader_in_mlflow_s_own_header(tracking: Tracking) -> None:
-    tracking.module("mlflow_user", name="reader", password=PASSWORD, admin=True)
-    tracking.read_only("reader")
+    # A user of its own: workers remember for a minute whether a user is an administrator.
+    user = "reader-of-the-gateway"
+    tracking.module("mlflow_user", name=user, password=PASSWORD, admin=True)
+    tracking.read_only(user)
     session = tracking.server.session("Bearer key-of-a-provider")
-    session.headers["X-MLflow-Authorization"] = basic("reader", PASSWORD)
+    session.headers["X-MLflow-Authorization"] = basic(user, PASSWORD)
     url = f"{tracking.server.url}/gateway/openai/v1/chat/completions"
     answer = session.post(url, json={"model": "x", "messages": []})
     tracking.read_only()
