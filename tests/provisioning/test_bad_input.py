@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from tests.conftest import LocalAws
 
 
+def first_quick(first: tuple[Any, ...], *others: tuple[Any, ...]) -> list[Any]:
+    """Return cases of which make test runs the first: each starts Ansible, for seconds."""
+    return [first, *(pytest.param(*other, marks=pytest.mark.slow) for other in others)]
+
+
 def test_local_aws_not_running_names_the_cure(tmp_path: Path, aws: LocalAws) -> None:
     play = replace(aws, directory=tmp_path, port=5573).play("site.yml")
 
@@ -85,14 +90,14 @@ def test_engine_version_that_the_region_lacks_is_named(aws: LocalAws) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "cure"),
-    [
+    first_quick(
         ("aws_rds_storage_gib=19", "aws_rds_storage_gib: 19 is not a valid size"),
         ("aws_rds_max_storage_gib=21", "22 or more"),
         ("aws_rds_backup_days=36", "aws_rds_backup_days: 36 is not a valid number of days"),
         ("aws_rds_instance_class=db.t2.micro", "aws_rds_instance_class=db.t4g.micro"),
         ("aws_lambda_log_days=31", "30, 60"),
         ("aws_s3_noncurrent_days=0", "aws_s3_noncurrent_days: 0 is not a valid number of days"),
-    ],
+    ),
 )
 def test_invalid_database_or_log_setting_is_refused(aws: LocalAws, setting: str, cure: str) -> None:
     play = aws.play("site.yml", "-e", setting)
@@ -113,11 +118,11 @@ def test_unknown_region_is_named(aws: LocalAws) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "said"),
-    [
+    first_quick(
         ("aws_region=eu-west-1", "eu-west-1 is not a valid region: this account may use us-east-1"),
         ("aws_ec2_instance_type=t3.xlarge", "'t3.xlarge' is not an allowed size"),
         ("aws_rds_instance_class=db.t3.large", "'db.t3.large' is not an allowed size"),
-    ],
+    ),
 )
 def test_setting_that_a_lab_does_not_allow_is_refused(
     aws: LocalAws, setting: str, said: str
@@ -167,7 +172,7 @@ def test_expired_session_is_named(aws: LocalAws, session: str) -> None:
 
 @pytest.mark.parametrize(
     ("variables", "said"),
-    [
+    first_quick(
         ({"aws_vpc_cidr": "10.0.0.0/8"}, "must be /16 to /28"),
         ({"aws_vpc_cidr": "10.0.0.0/20"}, "only with a /16"),
         ({"aws_ec2_instance_type": "t3.micro"}, "has 1024 MiB of memory"),
@@ -175,7 +180,7 @@ def test_expired_session_is_named(aws: LocalAws, session: str) -> None:
         ({"aws_ec2_instance_type": "t9.huge"}, "'t9.huge' is not a valid type"),
         ({"aws_ec2_subnet": "private-a"}, "is not a public subnet"),
         ({"aws_ec2_image_owner": "111111111111"}, "has no image 'debian-13-amd64-*'"),
-    ],
+    ),
 )
 def test_invalid_setting_is_refused_with_its_reason(
     aws: LocalAws, variables: dict[str, Any], said: str
@@ -225,7 +230,8 @@ def test_account_at_its_quota_of_addresses_is_refused(aws: LocalAws) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "leads_to"), [("nowhere.invalid", "no address"), ("localhost", "127.0.0.1")]
+    ("name", "leads_to"),
+    first_quick(("nowhere.invalid", "no address"), ("localhost", "127.0.0.1")),
 )
 def test_name_that_does_not_lead_to_the_host_is_refused(
     aws: LocalAws, name: str, leads_to: str

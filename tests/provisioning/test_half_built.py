@@ -24,7 +24,7 @@ LAST_ACTIONS = [
     "lambda:AddPermission",
     "logs:CreateLogDelivery",
 ]
-QUICK = {"rds:CreateDBInstance"}
+QUICK = {"rds:CreateDBParameterGroup"}
 
 
 @pytest.mark.parametrize(

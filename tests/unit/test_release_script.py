@@ -117,6 +117,7 @@ def test_release_that_cannot_be_built_leaves_the_clone_as_it_was(clone: Path) ->
     assert (git(clone, "status", "--porcelain"), git(clone, "tag", "--list")) == ("", "")
 
 
+@pytest.mark.slow
 def test_release_is_a_tagged_commit_with_package_bill_and_checksums(clone: Path) -> None:
     done = release(clone, "tag", "0.1.0")
     assert done.returncode == 0, done.stderr

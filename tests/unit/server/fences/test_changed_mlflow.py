@@ -112,6 +112,7 @@ def left_out(tmp_path: Path) -> list[str]:
     return sorted(LEFT_OUT.findall((tmp_path / "ours/log").read_text()))
 
 
+@pytest.mark.slow
 def test_server_changed_mlflow_answers_as_stock(cluster: Cluster, tmp_path: Path) -> None:
     changed = changed_mlflow(tmp_path / "changed")
 

@@ -202,6 +202,7 @@ def rows(cluster: Cluster, database: str) -> list[tuple[Any, ...]]:
     return found + cluster.execute(secrets, database)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", EACH_VERSION)
 def test_secrets_are_read_after_a_restart_and_a_rotation(
     cluster: Cluster, listener: Listener, tmp_path: Path, version: str
