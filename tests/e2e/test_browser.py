@@ -31,7 +31,7 @@ PAGES = {
     *("models", "run", "runs", "traces", "version"),
 }
 # The pictures that pages of the documentation show.
-DOCUMENTED = ("comparison", "model", "report", "runs")
+DOCUMENTED = ("comparison", "model", "report")
 
 
 @pytest.fixture(scope="module")
