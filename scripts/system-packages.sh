@@ -87,7 +87,7 @@ if [[ ! -e $policy ]]; then
 fi
 "${root[@]}" apt-get -qq update
 "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends "${missing[@]}" >/dev/null
-if [[ " ${missing[*]} " == *" prometheus "* ]]; then
-    # Only its promtool is wanted: no server at the next start of the machine either.
-    "${root[@]}" systemctl --quiet disable prometheus.service
-fi
+for package in "${missing[@]}"; do
+    # Tests run the programs themselves. As services they would listen to the world from the next start of the machine on.
+    [[ $package != prometheus* ]] || "${root[@]}" systemctl --quiet disable "$package.service"
+done

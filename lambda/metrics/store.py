@@ -306,7 +306,7 @@ def _served(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Run], Counter[str]]:
 def _metrics(
     keys: str | None, values: str | None, kept: int, room: int
 ) -> tuple[tuple[str, ...], Sequence[str]]:
-    """Split names and values; return the first by name where there is no room for all."""
+    """Parse the metrics of a run; if there are more than `room`, keep the first ones by name."""
     names = _names(keys) if keys else ()
     numbers: Sequence[str] = values.split(SEPARATOR) if values else ()
     if room < kept:

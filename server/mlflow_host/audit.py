@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The path of the file; there is no trail if it is not set.
+# The path of the audit file. An empty value disables the audit trail.
 FILE = "MLFLOW_HOST_AUDIT"
 READS = "MLFLOW_HOST_AUDIT_READS"
 IDENTIFIER = "mlflow-audit"

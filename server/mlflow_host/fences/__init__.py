@@ -44,6 +44,14 @@ HTTP_PROTOCOL = "uvicorn/protocols/http/httptools_impl.py:HttpToolsProtocol"
 
 logger = logging.getLogger(__name__)
 
+# The functions that put the login and the middlewares around the application.
+APPLICATION = (
+    f"{AUTH}:create_app",
+    f"{AUTH}:_before_request",
+    f"{AUTH}:add_fastapi_permission_middleware",
+    f"{FASTAPI}:create_fastapi_app",
+)
+
 # In the order in which they are applied.
 FENCES = (
     Fence(
@@ -196,10 +204,7 @@ FENCES = (
         "audit",
         required=True,
         functions=(
-            f"{AUTH}:create_app",
-            f"{AUTH}:_before_request",
-            f"{AUTH}:add_fastapi_permission_middleware",
-            f"{FASTAPI}:create_fastapi_app",
+            *APPLICATION,
             *(
                 f"{TRACKING}:SqlAlchemyStore.{function}"
                 for function in (
@@ -212,12 +217,7 @@ FENCES = (
     Fence(
         "request_ids",
         required=True,
-        functions=(
-            f"{AUTH}:create_app",
-            f"{AUTH}:_before_request",
-            f"{AUTH}:add_fastapi_permission_middleware",
-            f"{FASTAPI}:create_fastapi_app",
-        ),
+        functions=APPLICATION,
     ),
     Fence("jobs", required=False, functions=(f"{AUTH}:create_app",)),
 )

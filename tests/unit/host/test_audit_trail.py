@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 FILE = "/var/log/mlflow/audit.jsonl"
+LSATTR = "/usr/bin/lsattr"
 ROTATION = "/etc/logrotate.d/mlflow-audit"
 RECORD = f"""
 import sys
@@ -60,11 +61,32 @@ def append_only(host: SystemdHost) -> bool:
     return found.returncode == 0 and "a" in found.stdout.split()[0]
 
 
+def test_check_on_a_bare_host_writes_nothing(bare: SystemdHost) -> None:
+    # The package of lsattr is one that the role would install.
+    bare.run("mv", LSATTR, f"{LSATTR}.hidden")
+    recap, output = play(bare, "--check")
+    bare.run("mv", f"{LSATTR}.hidden", LSATTR)
+
+    assert recap["failed"] == 0, output
+    assert bare.run("test", "-e", FILE, check=False).returncode != 0
+
+
 def test_second_run_changes_nothing(host: SystemdHost) -> None:
     for options in ((), ("--check",)):
         recap, output = play(host, *options)
 
         assert (recap["changed"], recap["failed"]) == (0, 0), output
+
+
+def test_attributes_that_cannot_be_read_are_an_error(host: SystemdHost) -> None:
+    host.run("mv", LSATTR, f"{LSATTR}.hidden")
+    try:
+        recap, output = play(host)
+    finally:
+        host.run("mv", f"{LSATTR}.hidden", LSATTR)
+
+    assert recap["failed"] == 1, output
+    assert "lsattr" in output
 
 
 def test_service_appends_and_does_nothing_else(host: SystemdHost) -> None:

@@ -147,7 +147,7 @@ def test_batch_takes_ten_thousand_events() -> None:
 
 
 def run(port: Callable[[], int], state: Path, count: int, sleep: Callable[[float], None]) -> None:
-    """Send so many lines; journalctl ends when there are no more."""
+    """Send `count` lines. The substitute for journalctl exits after the last one."""
     command = [sys.executable, "-c", JOURNAL, str(count), "2"]
     one = sender.Sender(lambda: client(port()), GROUP, STREAM, state, sleep)
     with pytest.raises(ChildProcessError):
