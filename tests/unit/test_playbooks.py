@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+from typing import TYPE_CHECKING
 
 import yaml
 
-from tests.conftest import ROOT
+from tests.conftest import BIN, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INDEX = (ROOT / "playbooks/README.md").read_text()
 STAGES, OPERATIONS = (re.findall(r"`(\w+)\.yml`", part) for part in INDEX.split("## Operations"))
@@ -26,3 +32,34 @@ def test_index_lists_each_playbook() -> None:
     listed = {*STAGES, *OPERATIONS} - {"site"}
 
     assert listed == {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
+
+
+def test_environment_of_calls_is_evaluated_once(tmp_path: Path) -> None:
+    playbook = tmp_path / "playbook.yml"
+    configuration = ROOT / "playbooks/configuration.yml"
+    # The second value would show in the second play if it evaluated the variable again.
+    playbook.write_text(f"""
+- ansible.builtin.import_playbook: {configuration}
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.set_fact: {{aws_region: second}}
+- ansible.builtin.import_playbook: {configuration}
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug:
+        msg: "{{{{ aws_region }}}} {{{{ aws_environment.AWS_REGION }}}}"
+""")
+
+    done = subprocess.run(
+        [BIN / "ansible-playbook", playbook, "-e", "deployment=once"],
+        cwd=ROOT,
+        env=os.environ | {"AWS_REGION": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "msg: second us-east-1" in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("Check names and types of all variables") == 1

@@ -7,20 +7,23 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import ansible.module_utils
 import mitogen
 import pytest
+from ansible.modules import ping
 from ansible_collections.mlflow_ec2.aws.plugins.strategy import warm
-from ansible_mitogen import transport_config
+from ansible_mitogen import module_finder, transport_config
 
 from tests.conftest import BIN, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
+ANSIBLE_UTILS = list(ansible.module_utils.__path__)
 PLAYBOOK = """
 - hosts: localhost
   gather_facts: false
@@ -161,6 +164,7 @@ def test_interpreter_of_another_mitogen_is_left_alone(
     monkeypatch.setattr(mitogen, "__version__", (0, 4, 0))
     assert not warm.replace_interpreter_split()
     assert not warm.replace_collection_search()
+    assert not warm.replace_compilation()
     assert transport_config.parse_python_path is split
 
 
@@ -171,3 +175,21 @@ def test_interpreter_of_another_signature_is_left_alone(monkeypatch: pytest.Monk
     monkeypatch.setattr(transport_config, "parse_python_path", other)
     assert not warm.replace_interpreter_split()
     assert transport_config.parse_python_path is other
+
+
+def test_compilation_finds_the_imports_that_mitogen_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = [
+        Path(ping.__file__).with_name(f"{name}.py") for name in ("ping", "setup", "copy", "apt")
+    ]
+
+    def imports() -> list[Any]:
+        return [module_finder.scan(path.stem, str(path), ANSIBLE_UTILS) for path in modules]
+
+    # A plug-in may have replaced it before.
+    monkeypatch.delattr(module_finder, "compile", raising=False)
+    theirs = imports()
+    assert warm.replace_compilation()
+    ours = imports()
+    # The files that they share were compiled once.
+    assert module_finder.compile.cache_info().hits > len(modules)
+    assert ours == theirs

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import yaml
 from ansible.errors import AnsibleError
 from ansible.inventory.host import Host
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Rules:
     def read(cls, roles: Path, playbooks: Path, specs: Path, names: Path) -> Rules:
         """Read the files of a project."""
         options = known_options(roles, specs)
-        tables = yaml.safe_load(names.read_text())
+        tables = yaml_load(names.read_text())
         wired = {
             name: tables["wired"].get(name, "Remove it.")
             for name in wired_variables(playbooks, roles)
@@ -132,13 +132,13 @@ def wired_variables(playbooks: Path, roles: Path) -> set[str]:
     """
     names: set[str] = set()
     for path in [*playbooks.glob("*.yml"), *playbooks.glob("tasks/*.yml")]:
-        for mapping in mappings(yaml.safe_load(path.read_text())):
+        for mapping in mappings(yaml_load(path.read_text())):
             names |= set(mapping.get("vars") or {})
             for file in mapping.get("vars_files") or []:
-                names |= set(yaml.safe_load((path.parent / file).read_text()))
+                names |= set(yaml_load((path.parent / file).read_text()))
     for path in roles.glob("*/tasks/*.yml"):
         role = path.parent.parent.name
-        for mapping in mappings(yaml.safe_load(path.read_text())):
+        for mapping in mappings(yaml_load(path.read_text())):
             names |= {name for name in mapping.get("vars") or {} if not of_role(name, role)}
     return names
 
@@ -162,9 +162,9 @@ def known_options(roles: Path, specs: Path) -> dict[str, dict[str, Any]]:
     """Return the option of every variable, as argument specs write them, by its name."""
     options: dict[str, dict[str, Any]] = {}
     for path in roles.glob("*/meta/argument_specs.yml"):
-        for entry_point in yaml.safe_load(path.read_text())["argument_specs"].values():
+        for entry_point in yaml_load(path.read_text())["argument_specs"].values():
             options |= entry_point.get("options") or {}
-    return options | yaml.safe_load(specs.read_text())
+    return options | yaml_load(specs.read_text())
 
 
 def wrong_value(name: str, value: Any, option: dict[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from ansible.plugins.strategy.linear import StrategyModule as Linear
 try:
     import ansible_mitogen.loaders  # noqa: F401 -- Mitogen requires to be imported before its strategy
     import mitogen
-    from ansible_mitogen import planner, transport_config
+    from ansible_mitogen import module_finder, planner, transport_config
     from ansible_mitogen.strategy import StrategyMixin
 
     _BASES: tuple[type, ...] = (StrategyMixin, Linear)
@@ -100,6 +100,19 @@ def replace_collection_search() -> bool:
     return True
 
 
+def replace_compilation() -> bool:
+    """Let Mitogen compile each file once that it searches for the imports of modules.
+
+    It searches the files of ansible.module_utils again for each module that imports them. Return
+    whether it was replaced: not with another Mitogen.
+    """
+    if mitogen.__version__ not in _REPLACED_VERSIONS:
+        return False
+    # It shadows the built-in function in this one module.
+    module_finder.compile = functools.lru_cache(maxsize=None)(compile)
+    return True
+
+
 def _load_collections(invocation: Any) -> None:
     """Add the folders of all installed collections to the path of a module."""
     import ansible_collections  # noqa: PLC0415  Ansible makes this package when it starts
@@ -130,3 +143,4 @@ def _bind_workers() -> None:
 if len(_BASES) > 1:
     replace_interpreter_split()
     replace_collection_search()
+    replace_compilation()
