@@ -136,7 +136,7 @@ lint: system-test $(VENV)/.test site ## code, YAML, Ansible, shell and workflows
 
 .PHONY: unit
 unit: system-test $(VENV)/.test $(RELEASE)/.up ## unit tests
-	$(BIN)/pytest -m 'not slow' tests/unit
+	$(BIN)/pytest -m 'not slow' tests/unit tests/settings
 
 .PHONY: local-aws
 local-aws: system-test $(VENV)/.test ## local AWS by itself, compared with what AWS documents

@@ -292,6 +292,10 @@ def deployment(aws: LocalAws) -> Deployment:
 
 
 @pytest.fixture(scope="session")
-def arguments(deployment: Deployment) -> dict[str, Any]:
-    """What the expressions of the table are."""
-    return deployment.rendered(other=False) | deployment.rendered(other=True)
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the expressions of the table are. Nothing of them is deployed."""
+    aws = LocalAws(tmp_path_factory.mktemp("settings"), 5580)
+    (aws.directory / "ca.pem").touch()
+    write_inventories(aws.directory)
+    written = Deployment(aws)
+    return written.rendered(other=False) | written.rendered(other=True)

@@ -217,7 +217,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "aws_ec2/tasks/preflight.yml",
         "Check that the account may have the host's size",
         *("ansible.builtin.assert", "fail_msg"),
-        expected=".*size medium, large, and 't3.large'.*",
+        expected=".*'t3.large' is not an allowed size .*: medium, large.*",
     ),
     "aws_ec2_image_name": argument(
         "aws_ec2/tasks/find_image.yml",
@@ -238,7 +238,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "aws_ec2/tasks/preflight.yml",
         "Check that the host has enough memory",
         *("ansible.builtin.assert", "fail_msg"),
-        expected=".*needs 3000.*",
+        expected=".*at least 3000 MiB is required.*",
     ),
     "aws_ec2_subnet": Resource(
         lambda d: d.instance["SubnetId"] == d.subnets["web"]["SubnetId"], expected=True
@@ -293,7 +293,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "aws_rds/tasks/preflight.yml",
         "Check that the account may have the database's size",
         *("ansible.builtin.assert", "fail_msg"),
-        expected=".*size small, medium, and 'db.t3.small'.*",
+        expected=".*'db.t3.small' is not an allowed size .*: small, medium.*",
     ),
     "aws_rds_backup_days": rds("BackupRetentionPeriod"),
     "aws_rds_ca_url": argument(
