@@ -24,7 +24,11 @@ NUMBERS = itertools.count()
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """A running local AWS."""
-    settings = {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "2", "LOCAL_AWS_LAMBDA_SECONDS": "0"}
+    settings = {
+        "LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "2",
+        "LOCAL_AWS_LAMBDA_SECONDS": "0",
+        "LOCAL_AWS_RDS_LOG_SECONDS": "1",
+    }
     yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port(), settings=settings))
 
 

@@ -11,7 +11,8 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
 - engine versions exist or do not (moto takes any), and DescribeDBEngineVersions lists them;
 - snapshots hold the data (moto: nothing), and an instance restored from one has them, with the
   settings that RDS gives it (moto: most of the source's);
-- an instance with backups has an automated snapshot, see `local_aws.services.rds.backups`;
+- an instance with backups has an automated snapshot, see `local_aws.services.rds.backups`, and can
+  be restored to a time since then (moto: a new instance without data, whatever the time);
 - a renamed instance leaves its endpoint to whoever has the name next;
 - every instance has a resource id of its own (moto: all the same);
 - an instance is changed, renamed, stopped, rebooted or backed up while it is ``available``, and
@@ -51,10 +52,9 @@ from moto.rds.responses import RDSResponse
 from local_aws.patching import replace
 from local_aws.services.rds import backups, limits, parameters
 from local_aws.services.rds.instances import Instances
+from local_aws.services.rds.postgres import Seed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from local_aws.machine.podman import Podman
     from local_aws.settings import Settings
 
@@ -66,7 +66,18 @@ GP3_STRIPED_GIB = 400
 GP3_STRIPED_IOPS = 12000
 GP3_STRIPED_THROUGHPUT = 500
 # The data that the instance being created begins with.
-_SEED: ContextVar[Path | None] = ContextVar("seed", default=None)
+_SEED: ContextVar[Seed | None] = ContextVar("seed", default=None)
+# Parameters that choose the source and the time of a restore, not a setting of its result.
+_OF_THE_TIME = frozenset(
+    {
+        "restore_time",
+        "source_db_instance_automated_backups_arn",
+        "source_db_instance_identifier",
+        "source_dbi_resource_id",
+        "target_db_instance_identifier",
+        "use_latest_restorable_time",
+    }
+)
 # What a restored instance has unless the request names it, whatever its source had.
 _NOT_RESTORED: dict[str, Any] = {
     "_db_subnet_group_name": None,
@@ -84,8 +95,10 @@ def apply(settings: Settings, podman: Podman) -> Instances:
     _patch_deletion(instances)
     _patch_states(instances)
     _patch_snapshots(instances)
+    _patch_points_in_time(instances)
     replace(DBInstance, "address", property(instances.address))
     replace(DBInstance, "endpoint", property(_endpoint))
+    replace(DBInstance, "latest_restorable_time", property(instances.latest_restorable_time))
     replace(
         DBInstance, "db_parameter_group_status_list", property(partial(_group_statuses, instances))
     )
@@ -267,23 +280,22 @@ def _patch_snapshots(instances: Instances) -> None:
         name = from_snapshot_id.rpartition(":snapshot:")[2]
         snapshot: Any = self.describe_db_snapshots(None, name)[0]
         limits.check_restoration(snapshot)
+        seed = _SEED.get() or Seed(instances.snapshots.folder(snapshot))
         # moto takes everything over from the instance whose snapshot it is.
         source = snapshot.database
         snapshot.database = copy.copy(source)
         for attribute, default in _NOT_RESTORED.items():
             setattr(snapshot.database, attribute, default)
-        seed = _SEED.set(instances.snapshots.folder(snapshot))
+        token = _SEED.set(seed)
         try:
             return restore(self, name, _with_default_group(self, overrides))
         finally:
-            _SEED.reset(seed)
+            _SEED.reset(token)
             snapshot.database = source
 
     def refuse(*_arguments: Any, **_named: Any) -> Any:
         raise RDSClientError(
-            "InvalidParameterCombination",
-            "Local AWS can take snapshots and restore them; it can neither copy them nor restore "
-            "to a point in time.",
+            "InvalidParameterCombination", "Local AWS takes and restores snapshots, without copies."
         )
 
     for function in (
@@ -292,10 +304,63 @@ def _patch_snapshots(instances: Instances) -> None:
         restore_db_instance_from_db_snapshot,
     ):
         replace(RDSBackend, function.__name__, function)
-    for name in ("copy_db_snapshot", "restore_db_instance_to_point_in_time"):
-        replace(RDSBackend, name, refuse)
+    replace(RDSBackend, "copy_db_snapshot", refuse)
     # moto takes one of each new instance, at once; see `local_aws.services.rds.backups`.
     replace(DBInstance, "save_automated_backup", lambda _instance: None)
+
+
+def _patch_points_in_time(instances: Instances) -> None:
+    def restore_db_instance_to_point_in_time(
+        self: RDSBackend, source_db_identifier: str | None, target_db_identifier: str, wanted: Any
+    ) -> DBInstance:
+        source: Any = limits.source_of_restoration(self, source_db_identifier, wanted)
+        until = limits.time_of_restoration(
+            source,
+            instances.earliest_restorable_time(source),
+            instances.latest_restorable_time(source),
+            wanted,
+        )
+        base: Any = instances.base(source)
+        overrides = {name: value for name, value in wanted.items() if name not in _OF_THE_TIME}
+        # The settings are those of the source as it is, not as it was at its snapshot.
+        described, base.database = base.database, source
+        token = _SEED.set(instances.seed(source, until))
+        try:
+            return self.restore_db_instance_from_db_snapshot(
+                base.db_snapshot_identifier,
+                {**overrides, "db_instance_identifier": target_db_identifier},
+            )
+        finally:
+            _SEED.reset(token)
+            base.database = described
+
+    def describe_db_instance_automated_backups(
+        self: RDSBackend,
+        db_instance_identifier: str | None = None,
+        dbi_resource_id: str | None = None,
+        **_: Any,
+    ) -> list[dict[str, Any]]:
+        found = {
+            snapshot.dbi_resource_id: backups.describe(
+                self,
+                snapshot,
+                instances.earliest_restorable_time,
+                instances.latest_restorable_time,
+            )
+            for snapshot in self.database_snapshots.values()
+            if snapshot.snapshot_type == backups.AUTOMATED
+            and db_instance_identifier in (None, snapshot.db_instance_identifier)
+            and dbi_resource_id in (None, snapshot.dbi_resource_id)
+        }
+        if dbi_resource_id is not None and not found:
+            raise RDSClientError(
+                "DBInstanceAutomatedBackupNotFound",
+                f"No automated backup for DbiResourceId {dbi_resource_id} was found.",
+            )
+        return list(found.values())
+
+    for function in (restore_db_instance_to_point_in_time, describe_db_instance_automated_backups):
+        replace(RDSBackend, function.__name__, function)
 
 
 def _patch_parameter_groups(instances: Instances) -> None:
@@ -428,6 +493,8 @@ def _change_backups(
     backend: RDSBackend, instances: Instances, instance: Any, former_days: int
 ) -> None:
     if not instance.backup_retention_period:
+        if former_days:
+            instances.stop_backups(instance)
         backups.forget(backend, instances.snapshots, instance)
     elif not former_days:
         instances.back_up(backend, instance)

@@ -8,7 +8,10 @@ available for the first time, and when the period is raised from 0. The snapshot
 ``DeleteAutomatedBackups`` is false, and when the period becomes 0.
 
 Local AWS takes one automated snapshot, when the instance is created, and no daily ones. That is
-enough to test playbooks that list, delete or restore snapshots.
+enough to test playbooks that list, delete or restore snapshots. The snapshot and the write-ahead
+log since then are what an instance is restored from to a point in time, see
+`local_aws.services.rds.restorable`. DescribeDBInstanceAutomatedBackups describes them (moto: the
+name and the status alone). What outlives its instance can be restored as a snapshot only.
 
 Sources:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithAutomatedBackups.html
@@ -19,13 +22,15 @@ https://github.com/hashicorp/terraform-provider-aws/issues/13800 (code and words
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moto.rds.models import DBSnapshot
 
 from local_aws.services.rds.snapshots import begin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from moto.rds.models import DBInstance, RDSBackend
 
     from local_aws.services.rds.postgres import Postgres
@@ -36,8 +41,8 @@ AUTOMATED = "automated"
 
 def take(
     backend: RDSBackend, instance: DBInstance, snapshots: Snapshots, postgres: Postgres
-) -> None:
-    """Take an automated snapshot."""
+) -> DBSnapshot:
+    """Take an automated snapshot and return it."""
     name = _unused_name(backend, instance)
     snapshot = DBSnapshot(backend, instance, name, AUTOMATED)
     # Otherwise a tag of the snapshot would be one of the instance's, too.
@@ -45,6 +50,7 @@ def take(
     begin(snapshot)
     backend.database_snapshots[name] = snapshot
     snapshots.fill(snapshot, postgres, running=True)
+    return snapshot
 
 
 def _unused_name(backend: RDSBackend, instance: DBInstance) -> str:
@@ -58,6 +64,38 @@ def _unused_name(backend: RDSBackend, instance: DBInstance) -> str:
         if name not in backend.database_snapshots:
             return name
         now += timedelta(minutes=1)
+
+
+def describe(
+    backend: RDSBackend,
+    snapshot: Any,
+    earliest: Callable[[DBInstance], datetime | None],
+    latest: Callable[[DBInstance], datetime | None],
+) -> dict[str, Any]:
+    """Return the automated backup to which a snapshot belongs, in RDS's terms."""
+    by_resource = {one.dbi_resource_id: one for one in backend.databases.values()}
+    source: Any = by_resource.get(snapshot.dbi_resource_id)
+    instance = source or snapshot.database
+    begin, end = (earliest(source), latest(source)) if source else (None, None)
+    described = {
+        "AllocatedStorage": instance.allocated_storage,
+        "AvailabilityZone": instance.availability_zone,
+        "BackupRetentionPeriod": instance.backup_retention_period,
+        "DBInstanceArn": instance.db_instance_arn,
+        "DBInstanceIdentifier": instance.db_instance_identifier,
+        "DbiResourceId": snapshot.dbi_resource_id,
+        "Encrypted": bool(instance.storage_encrypted),
+        "Engine": instance.engine,
+        "EngineVersion": instance.engine_version,
+        "MasterUsername": instance.master_username,
+        "Port": instance.port,
+        "Region": backend.region_name,
+        "Status": ("active" if begin else "creating") if source else "retained",
+        "StorageType": instance.storage_type,
+    }
+    if begin and end:
+        described["RestoreWindow"] = {"EarliestTime": begin, "LatestTime": end}
+    return described
 
 
 def forget(backend: RDSBackend, snapshots: Snapshots, instance: DBInstance) -> None:

@@ -3,7 +3,8 @@
 1. `create` takes an endpoint and starts PostgreSQL, with the data of a snapshot if the instance is
    restored: ``creating``, then ``available``.
 2. `back_up` takes an automated snapshot if the instance has backups: ``backing-up``. A new instance
-   is ``available`` only after its first one.
+   is ``available`` only after its first one. From then on it can be restored to a point in time
+   (module `restorable`).
 3. `modify`, `set_password` and `set_security_groups` change it: ``modifying``. `reload` makes
    dynamic parameters effective, which the status does not show.
 4. `rename` moves PostgreSQL to another endpoint: ``renaming``.
@@ -22,7 +23,7 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -31,17 +32,22 @@ from local_aws.machine import images, networks
 from local_aws.services.rds import backups, parameters, snapshots
 from local_aws.services.rds.endpoints import Endpoint, Endpoints
 from local_aws.services.rds.lifecycle import Lifecycle
-from local_aws.services.rds.postgres import BIN, Postgres
+from local_aws.services.rds.postgres import BIN, Postgres, Seed
+from local_aws.services.rds.restorable import Restorable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from concurrent.futures import Future
-    from pathlib import Path
+    from datetime import datetime
 
     from moto.rds.models import DBInstance, DBSnapshot, RDSBackend
 
     from local_aws.machine.podman import Podman
     from local_aws.settings import Settings
+
+
+# States in which the server answers and no request waits for it to do something else.
+_SERVING = frozenset({"available", "backing-up", "modifying"})
 
 
 @dataclass
@@ -61,6 +67,8 @@ class Server:
         Its endpoint; only requests change it.
     last_reload
         The last job that makes dynamic parameters effective; only requests change it.
+    restorable
+        To which times it can be restored; only jobs change it.
     """
 
     lifecycle: Lifecycle
@@ -68,6 +76,17 @@ class Server:
     in_force: dict[str, str]
     endpoint: Endpoint
     last_reload: Future[None] | None = None
+    restorable: Restorable = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without a window."""
+        self.restorable = Restorable(self.postgres)
+
+    def archive(self, *, on: bool) -> None:
+        """Keep the write-ahead log from now on, or not."""
+        if self.postgres.is_archiving != on:
+            self.postgres.is_archiving = on
+            self.reload({})
 
     def restart(self, values: dict[str, str]) -> None:
         """Stop and start PostgreSQL with these parameters."""
@@ -132,12 +151,55 @@ class Instances:
         is_reloading = server.last_reload is not None and not server.last_reload.done()
         return "applying" if is_reloading else "pending-reboot"
 
+    def latest_restorable_time(self, instance: DBInstance) -> datetime | None:
+        """Return the end of an instance's window; None without one. It moves on if it is old."""
+        server = self._servers.get(instance.dbi_resource_id)
+        if server is None:
+            return None
+        if instance.status in _SERVING and server.restorable.claim(self._settings.rds_log_seconds):
+            self._advance(instance, server)
+        return server.restorable.latest
+
+    def earliest_restorable_time(self, instance: DBInstance) -> datetime | None:
+        """Return the beginning of an instance's window; None without one."""
+        server = self._servers.get(instance.dbi_resource_id)
+        return server.restorable.earliest if server else None
+
+    def _advance(self, instance: DBInstance, server: Server) -> None:
+        def work() -> None:
+            try:
+                if instance.status in _SERVING:
+                    server.restorable.advance()
+            finally:
+                server.restorable.release()
+
+        server.lifecycle.submit(work)
+
+    def base(self, instance: DBInstance) -> DBSnapshot | None:
+        """Return the snapshot with which a restore of an instance to a point in time begins."""
+        return self._server(instance).restorable.base
+
+    def seed(self, instance: DBInstance, until: datetime) -> Seed:
+        """Return the data of an instance at a time of its window.
+
+        Raises
+        ------
+        ValueError
+            When the instance has no backups.
+        """
+        base = self.base(instance)
+        if base is None:
+            raise ValueError(f"DB instance {instance.db_instance_identifier} has no backups")
+        archive = self._server(instance).postgres.archive
+        return Seed(self.snapshots.folder(base), archive, until)
+
     # 1. Creation.
 
-    def create(self, instance: DBInstance, password: str, seed: Path | None) -> None:
-        """Start the server of a new instance, with the data of a snapshot in `seed` if given."""
+    def create(self, instance: DBInstance, password: str, seed: Seed | None) -> None:
+        """Start the server of a new instance, with the data of `seed` if given."""
         endpoint = self._endpoints.take(instance)
         postgres = self._new_postgres(instance, endpoint)
+        postgres.is_archiving = bool(instance.backup_retention_period)
         values = self._values(instance)
         server = Server(Lifecycle(instance), postgres, values, endpoint)
         self._servers[instance.dbi_resource_id] = server
@@ -161,9 +223,21 @@ class Instances:
         server = self._server(instance)
 
         def work() -> None:
-            backups.take(backend, instance, self.snapshots, server.postgres)
+            server.archive(on=True)
+            base = backups.take(backend, instance, self.snapshots, server.postgres)
+            server.restorable.begin(base)
 
         server.lifecycle.follow("backing-up", work)
+
+    def stop_backups(self, instance: DBInstance) -> None:
+        """Take no more backups: the window closes, and the write-ahead log is not kept."""
+        server = self._server(instance)
+
+        def work() -> None:
+            server.archive(on=False)
+            server.restorable.close()
+
+        server.lifecycle.begin("modifying", work, "available")
 
     # 3. Changes.
 

@@ -11,17 +11,22 @@ moto itself checks the identifiers of instances and snapshots.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models import ec2_backends
-from moto.rds.exceptions import DBInstanceAlreadyExists, RDSClientError
+from moto.rds.exceptions import (
+    DBInstanceAlreadyExists,
+    DBInstanceNotFoundError,
+    RDSClientError,
+)
 from moto.rds.models import rds_backends
 
 from local_aws.limits.rule import Rule, between, matches, one_of
 from local_aws.services.rds import backups, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from moto.rds.models import RDSBackend
 
@@ -172,7 +177,11 @@ RULES = (
         _API + "API_CreateDBInstance.html",
     ),
     Rule(
-        ("rds:CreateDBInstance", "rds:RestoreDBInstanceFromDBSnapshot"),
+        (
+            "rds:CreateDBInstance",
+            "rds:RestoreDBInstanceFromDBSnapshot",
+            "rds:RestoreDBInstanceToPointInTime",
+        ),
         "Port",
         between(1150, 65535),
         "InvalidParameterValue",
@@ -188,6 +197,34 @@ RULES = (
         "with a letter; must contain only ASCII letters, digits, and hyphens; and must not end "
         "with a hyphen or contain two consecutive hyphens.",
         _API + "API_RestoreDBInstanceFromDBSnapshot.html",
+    ),
+    Rule(
+        ("rds:RestoreDBInstanceToPointInTime",),
+        "TargetDBInstanceIdentifier",
+        matches(_HYPHENATED % 61),
+        "InvalidParameterValue",
+        "The parameter TargetDBInstanceIdentifier is not a valid identifier. Identifiers must "
+        "begin with a letter; must contain only ASCII letters, digits, and hyphens; and must not "
+        "end with a hyphen or contain two consecutive hyphens.",
+        _API + "API_RestoreDBInstanceToPointInTime.html",
+    ),
+    Rule(
+        ("rds:RestoreDBInstanceToPointInTime",),
+        "",
+        lambda wanted, _request: "RestoreTime" in wanted or wanted.get("UseLatestRestorableTime"),
+        "InvalidParameterCombination",
+        "Either RestoreTime or UseLatestRestorableTime must be specified.",
+        _API + "API_RestoreDBInstanceToPointInTime.html",
+    ),
+    Rule(
+        ("rds:RestoreDBInstanceToPointInTime",),
+        "",
+        lambda wanted, _request: (
+            not ("RestoreTime" in wanted and wanted.get("UseLatestRestorableTime"))
+        ),
+        "InvalidParameterCombination",
+        "RestoreTime and UseLatestRestorableTime cannot be specified together.",
+        _API + "API_RestoreDBInstanceToPointInTime.html",
     ),
     Rule(
         ("rds:CreateDBParameterGroup",),
@@ -409,3 +446,68 @@ def check_restoration(snapshot: Any) -> None:
             f"The snapshot {snapshot.db_snapshot_identifier} is in state {snapshot.status}, not "
             "available.",
         )
+
+
+def source_of_restoration(backend: RDSBackend, name: str | None, wanted: Mapping[str, Any]) -> Any:
+    """Return the instance that is to be restored to a point in time; refuse one without backups."""
+    resource = wanted.get("source_dbi_resource_id")
+    if bool(name) == bool(resource):
+        raise RDSClientError(
+            "InvalidParameterCombination",
+            "Local AWS restores instances that exist: name one in SourceDBInstanceIdentifier or "
+            "SourceDbiResourceId.",
+        )
+    found = [
+        instance
+        for instance in backend.databases.values()
+        if (instance.dbi_resource_id if resource else instance.db_instance_identifier)
+        == (resource or name)
+    ]
+    if not found:
+        raise DBInstanceNotFoundError(str(name or resource))
+    if not found[0].backup_retention_period:
+        raise RDSClientError(
+            "PointInTimeRestoreNotEnabled",
+            "Point in time restore is not enabled for the source DB instance "
+            f"{found[0].db_instance_identifier}: its BackupRetentionPeriod is 0.",
+        )
+    return found[0]
+
+
+def time_of_restoration(
+    source: Any, earliest: datetime | None, latest: datetime | None, wanted: Mapping[str, Any]
+) -> datetime:
+    """Return the time to which an instance is to be restored; refuse one outside its window.
+
+    The refusals have RDS's words, as https://github.com/hashicorp/terraform-provider-aws quotes
+    them.
+    """
+    if earliest is None or latest is None:
+        raise RDSClientError(
+            "InvalidDBInstanceState",
+            f"Instance {source.db_instance_identifier} has no backup yet that can be restored.",
+        )
+    if wanted.get("use_latest_restorable_time"):
+        return latest
+    until = _in_utc(wanted["restore_time"])
+    if until > latest:
+        raise RDSClientError(
+            "InvalidParameterValue",
+            f"The specified instance cannot be restored to a time later than {_text(latest)}.",
+        )
+    if until < earliest:
+        raise RDSClientError(
+            "InvalidParameterValue",
+            f"The specified instance cannot be restored to a time earlier than {_text(earliest)} "
+            f"because its backup retention period is set to {source.backup_retention_period} days.",
+        )
+    return until
+
+
+def _in_utc(time: datetime | str) -> datetime:
+    found = time if isinstance(time, datetime) else datetime.fromisoformat(time)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _text(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

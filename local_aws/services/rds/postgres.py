@@ -1,8 +1,10 @@
 """One real PostgreSQL in a container, set up as RDS sets it up.
 
 The data folder of an instance holds ``data`` (PostgreSQL's own), ``config`` (written again at each
-start) and ``log``. The server's superuser `rdsadmin` has no password: it comes in through the
-socket inside the container only, for which one must be root of this machine.
+start), ``log``, and ``archive`` with the write-ahead log since its first backup. While an instance
+is restored to a point in time, ``restore`` has the archive of its source. The server's superuser
+`rdsadmin` has no password: it comes in through the socket inside the container only, for which one
+must be root of this machine.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from local_aws.services.rds import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from local_aws.machine.podman import Podman
@@ -33,6 +36,9 @@ READY_SECONDS = 120.0
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 2.0
 SCRAM_ITERATIONS = 4096
+# RDS has 64. A segment that is switched early is archived whole.
+SEGMENT_MIB = 1
+_UNFINISHED = ".part"
 
 _START = f"""\
 set -eu
@@ -44,10 +50,13 @@ if [ ! -s /rds/data/PG_VERSION ]; then
   rm -rf /rds/data /rds/new
   install -d -o postgres -g postgres -m 0700 /rds/new
   as {BIN}/initdb --pgdata=/rds/new --username=rdsadmin --encoding=UTF8 --locale=C.UTF-8 \\
-    --auth-local=peer --auth-host=reject --data-checksums --no-sync --no-instructions
+    --auth-local=peer --auth-host=reject --data-checksums --no-sync --no-instructions \\
+    --wal-segsize={SEGMENT_MIB}
   mv /rds/new /rds/data
 fi
+install -d -o postgres -g postgres -m 0700 /rds/archive
 chown -R postgres:postgres /rds/data
+if [ -d /rds/restore ]; then chown postgres:postgres /rds/restore; fi
 exec setpriv --reuid=postgres --regid=postgres --init-groups -- {BIN}/postgres -D /rds/data \\
   -c config_file=/rds/config/postgresql.conf
 """
@@ -64,6 +73,27 @@ unix_socket_directories = '/run/postgresql'
 password_encryption = 'scram-sha-256'
 logging_collector = off
 log_destination = 'stderr'
+archive_mode = on
+archive_command = '{archive_command}'
+"""
+
+# A segment that is being copied has another name, so that nobody takes it for a whole one.
+_ARCHIVE = f"cp %p /rds/archive/%f{_UNFINISHED} && mv /rds/archive/%f{_UNFINISHED} /rds/archive/%f"
+_DISCARD = "/bin/true"
+
+# A standby would have to have as many connections as the source; nobody connects to this one.
+_RECOVERY = """\
+restore_command = 'cp /rds/restore/%f %p'
+recovery_target_time = '{until:%Y-%m-%d %H:%M:%S.%f%z}'
+recovery_target_action = 'promote'
+hot_standby = off
+"""
+
+# Recovery stops at the first commit after its target, so there is one after each restorable time.
+_SWITCH = """\
+BEGIN; SELECT pg_current_xact_id() \\g /dev/null
+COMMIT;
+SELECT pg_walfile_name(pg_switch_wal());
 """
 
 _IDENT = "rds postgres rdsadmin\n"
@@ -82,6 +112,25 @@ ALTER DATABASE postgres OWNER TO {user};
 """
 
 
+@dataclass(frozen=True)
+class Seed:
+    """The data that an instance begins with.
+
+    Attributes
+    ----------
+    data
+        A copy of a data folder.
+    archive
+        The write-ahead log since that copy; None for the copy alone.
+    until
+        Up to which time, with a time zone, the archive is applied; commits at that time are.
+    """
+
+    data: Path
+    archive: Path | None = None
+    until: datetime | None = None
+
+
 @dataclass
 class Postgres:
     """A server in its container.
@@ -94,6 +143,8 @@ class Postgres:
         Everything of this instance, on this machine's disk.
     address, port
         Where it listens, inside the VPC's network.
+    is_archiving
+        Whether the write-ahead log is kept; it counts after `configure`.
     """
 
     podman: Podman
@@ -103,12 +154,14 @@ class Postgres:
     network: str
     address: str
     port: int
+    is_archiving: bool = False
+    _recovery: str = ""
 
     def create(
         self,
         authority: certificates.Authority,
         values: Mapping[str, str],
-        seed: Path | None,
+        seed: Seed | None,
     ) -> None:
         """Make the container and wait until the server answers.
 
@@ -117,18 +170,43 @@ class Postgres:
         values
             The server's parameters.
         seed
-            A data folder to begin with; without one, it begins empty.
+            The data to begin with; without it, the server begins empty.
         """
         self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o755)
         if seed is not None:
-            shutil.copytree(seed, self.folder / "data", symlinks=True)
+            self._plant(seed)
         config = self.folder / "config"
         config.mkdir(mode=0o755)
         (config / "pg_ident.conf").write_text(_IDENT)
         (config / "start").write_text(_START)
         self.configure(values)
         self._run(authority)
+        shutil.rmtree(self.archive_of_source, ignore_errors=not self.archive_of_source.exists())
+
+    def _plant(self, seed: Seed) -> None:
+        shutil.copytree(seed.data, self.folder / "data", symlinks=True)
+        if seed.archive is None or seed.until is None:
+            return
+        # Segments never change, so links are enough.
+        shutil.copytree(
+            seed.archive,
+            self.archive_of_source,
+            copy_function=os.link,
+            ignore=shutil.ignore_patterns(f"*{_UNFINISHED}"),
+        )
+        (self.folder / "data" / "recovery.signal").touch()
+        self._recovery = _RECOVERY.format(until=seed.until)
+
+    @property
+    def archive(self) -> Path:
+        """The folder of the write-ahead log that is kept."""
+        return self.folder / "archive"
+
+    @property
+    def archive_of_source(self) -> Path:
+        """The same of the instance that this one is restored from, for as long as that takes."""
+        return self.folder / "restore"
 
     def move(self, authority: certificates.Authority, name: str, address: str) -> None:
         """Shut the server down; start it again with its data under another name and address."""
@@ -178,7 +256,11 @@ class Postgres:
         tls_only = parameters.truth(values.get("rds.force_ssl", "1"))
         config = self.folder / "config"
         (config / "postgresql.conf").write_text(
-            parameters.render(values) + _FIXED.format(port=self.port)
+            parameters.render(values)
+            + _FIXED.format(
+                port=self.port, archive_command=_ARCHIVE if self.is_archiving else _DISCARD
+            )
+            + self._recovery
         )
         (config / "pg_hba.conf").write_text(
             "local all,replication rdsadmin peer map=rds\n"
@@ -192,6 +274,8 @@ class Postgres:
 
     def stop(self) -> None:
         """Shut the server down; the container stays."""
+        # Until then PostgreSQL would complain about settings that only a start can change.
+        self._recovery = ""
         self.podman.run("stop", "--time=30", self.name)
 
     def start(self) -> None:
@@ -226,6 +310,26 @@ class Postgres:
         finally:
             if scratch.exists():
                 shutil.rmtree(scratch)
+
+    def archive_now(self) -> None:
+        """Archive the write-ahead log up to now, and wait until that is done.
+
+        Raises
+        ------
+        LocalAwsError
+            When PostgreSQL has not archived it in `READY_SECONDS`.
+        """
+        segment = self.archive / self.sql(_SWITCH).strip()
+        deadline = time.monotonic() + READY_SECONDS
+        while not segment.exists():
+            if time.monotonic() > deadline:
+                raise LocalAwsError(f"PostgreSQL of {self.name} does not archive {segment.name}.")
+            time.sleep(POLL_SECONDS)
+
+    def forget_archive(self) -> None:
+        """Remove the write-ahead log that was kept."""
+        for segment in self.archive.iterdir():
+            segment.unlink()
 
     def remove(self) -> None:
         """Remove the container and every byte of the instance."""
