@@ -36,6 +36,7 @@ MAKES_IN_OTHERS = [
 ]
 # These know no single resource.
 LOOK = [
+    "cloudwatch:DescribeAlarms",
     "ec2:Describe*",
     "freetier:GetAccountPlanState",
     "iam:ListAccountAliases",
@@ -48,8 +49,11 @@ LOOK = [
     "s3:ListAllMyBuckets",
     "secretsmanager:ListSecrets",
     "servicequotas:*",
+    "sns:ListTopics",
 ]
-ACCESS_LOG = ["logs:*LogDeliver*", "logs:*ResourcePolic*"]
+# API Gateway delivers the access log, for which it knows no single resource; SNS knows none of a
+# subscription.
+WITHOUT_RESOURCE = ["logs:*LogDeliver*", "logs:*ResourcePolic*", "sns:Unsubscribe"]
 
 
 @dataclass(frozen=True)
@@ -135,18 +139,22 @@ STATEMENTS = [
         ["arn:*:iam::*:role/aws-service-role/rds.amazonaws.com/*"],
         {"StringEquals": {"iam:AWSServiceName": "rds.amazonaws.com"}},
     ),
-    # API Gateway delivers the access log, for which it knows no single resource.
-    Statement("AccessLog", ACCESS_LOG, ["*"]),
+    Statement("WithoutResource", WITHOUT_RESOURCE, ["*"]),
     # An instance belongs to an option group, which is the default one here.
     Statement(
         "NamedAfterDeployment",
         [
             f"{service}:*"
-            for service in ("apigateway", "iam", "lambda", "logs", "rds", "s3", "secretsmanager")
+            for service in (
+                *("apigateway", "budgets", "cloudwatch", "iam", "lambda", "logs", "rds", "s3"),
+                *("secretsmanager", "sns"),
+            )
         ],
         [
             "arn:*:apigateway:*::/apis*",
             "arn:*:apigateway:*::/tags/*",
+            f"arn:*:budgets::*:budget/{NAME}-*",
+            f"arn:*:cloudwatch:*:*:alarm:{NAME}-*",
             f"arn:*:iam::*:role/{NAME}-*",
             f"arn:*:iam::*:instance-profile/{NAME}-*",
             f"arn:*:lambda:*:*:function:{NAME}-*",
@@ -155,8 +163,9 @@ STATEMENTS = [
             "arn:*:rds:*:*:og:default*",
             f"arn:*:s3:::{NAME}-*",
             f"arn:*:secretsmanager:*:*:secret:{NAME}/*",
+            f"arn:*:sns:*:*:{NAME}-*",
         ],
-        without=[*LOOK, *ACCESS_LOG, "iam:PassRole", "iam:CreateServiceLinkedRole"],
+        without=[*LOOK, *WITHOUT_RESOURCE, "iam:PassRole", "iam:CreateServiceLinkedRole"],
     ),
 ]
 

@@ -297,6 +297,8 @@ class LocalAws:
                 ("secretsmanager", "list_secrets", "SecretList", "Name"),
                 ("lambda", "list_functions", "Functions", "FunctionName"),
                 ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+                ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+                ("sns", "list_topics", "Topics", "TopicArn"),
                 ("rds", "describe_db_instances", "DBInstances", "DBInstanceIdentifier"),
                 ("rds", "describe_db_subnet_groups", "DBSubnetGroups", "DBSubnetGroupName"),
                 (
@@ -315,6 +317,8 @@ class LocalAws:
         found += [
             api["Name"] for api in apis if api.get("Tags", {}).get("Deployment") == deployment
         ]
+        budgets = self.client("budgets").describe_budgets(AccountId="123456789012")["Budgets"]
+        listings.append([budget["BudgetName"] for budget in budgets])
         # A neighbour's deployment has a name that begins with ours.
         named = re.compile(rf"(^|[/:]){re.escape(deployment)}[-/](?!next[-/])")
         return found + [name for names in listings for name in names if named.search(name)]

@@ -67,6 +67,8 @@ def resource_type(arn: str) -> str:
     service, resource = arn.split(":")[2], arn.split(":", 5)[5]
     if service == "s3":
         return "object" if "/" in resource else "bucket"
+    if service == "sns":
+        return "topic"
     return re.split(r"[/:]", resource.lstrip("/"), maxsplit=1)[0]
 
 

@@ -27,7 +27,9 @@ class Cause(Enum):
 
 
 # Services of the query protocols answer with other codes than those of JSON.
-_QUERY = frozenset({"iam", "rds", "sts"})
+_QUERY = frozenset({"cloudwatch", "iam", "rds", "sns", "sts"})
+# https://docs.aws.amazon.com/sns/latest/api/API_ListTopics.html#API_ListTopics_Errors
+_SNS_DENIED = "AuthorizationError"
 _S3 = {
     Cause.DENIED: "AccessDenied",
     Cause.EXPIRED: "ExpiredToken",
@@ -100,6 +102,8 @@ class Refusal:
             return _S3[self.cause]
         if service == "ec2":
             return _EC2[self.cause]
+        if service == "sns" and self.cause is Cause.DENIED:
+            return _SNS_DENIED
         return (_QUERY_CODES if service in _QUERY else _JSON)[self.cause]
 
     @property

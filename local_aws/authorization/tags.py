@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from moto.apigatewayv2.models import apigatewayv2_backends
 from moto.awslambda.models import lambda_backends
+from moto.budgets.models import budgets_backends
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.exceptions import ServiceException
 from moto.iam.models import iam_backends
 from moto.logs.models import logs_backends
 from moto.rds.models import rds_backends
 from moto.secretsmanager.models import secretsmanager_backends
+from moto.sns.models import sns_backends
 from werkzeug.exceptions import HTTPException
 
 from local_aws.authorization.needs.call import read_tags
+from local_aws.services.budgets import changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +45,17 @@ def _api(arn: str, account: str, region: str) -> dict[str, str]:
     parts = arn.split("/")
     found = backend.get_tags(arn)
     return found or backend.get_tags("/".join(parts[:3]))
+
+
+def _alarm(arn: str, account: str, region: str) -> dict[str, str]:
+    tags: dict[str, str] = cloudwatch_backends[account][region].list_tags_for_resource(arn)
+    return tags
+
+
+def _budget(arn: str, account: str, region: str) -> dict[str, str]:
+    del region
+    budgets = budgets_backends[account]["aws"].budgets[account]
+    return changes.tags_of(budgets[arn.partition(":budget/")[2]])
 
 
 def _function(arn: str, account: str, region: str) -> dict[str, str]:
@@ -82,11 +97,18 @@ def _secret(arn: str, account: str, region: str) -> dict[str, str]:
     return read_tags(secretsmanager_backends[account][region].secrets[arn].tags)
 
 
+def _topic(arn: str, account: str, region: str) -> dict[str, str]:
+    return read_tags(sns_backends[account][region].list_tags_for_resource(arn))
+
+
 _FINDERS: dict[str, Callable[[str, str, str], dict[str, str]]] = {
     "apigateway": _api,
+    "budgets": _budget,
+    "cloudwatch": _alarm,
     "iam": _identity,
     "lambda": _function,
     "logs": _log_group,
     "rds": _database,
     "secretsmanager": _secret,
+    "sns": _topic,
 }

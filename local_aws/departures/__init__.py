@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from local_aws.departures import instances_forgotten, pages
 from local_aws.limits import requests
 from local_aws.services.apigatewayv2 import conflicts, endpoint, log_delivery_policy, stages
+from local_aws.services.budgets import changes
 from local_aws.services.ec2 import (
     debian_images,
     default_security_group,
@@ -27,6 +28,7 @@ from local_aws.services.ec2 import (
 from local_aws.services.freetier import account_plan
 from local_aws.services.s3 import actions, bucket_list, bytes_on_disk, versions
 from local_aws.services.servicequotas import quotas
+from local_aws.services.sns import confirmation
 
 if TYPE_CHECKING:
     from local_aws.settings import Settings
@@ -51,6 +53,8 @@ _ALL = (
     security_group_networks,
     security_group_rule_changes,
     quotas,
+    changes,
+    confirmation,
     pages,
     bucket_list,
     versions,

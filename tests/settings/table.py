@@ -101,6 +101,12 @@ def file(path: str, expected: str) -> Resource:
     return Resource(lambda d: pattern.search(d.read(path)) is not None, expected=True)
 
 
+def threshold(alarm: str, expected: float) -> Argument:
+    """Return the row of the threshold of an alarm."""
+    found = f"(__aws_alarms_list | selectattr('name', 'equalto', '{alarm}') | first)"
+    return Argument(f"{{{{ {found}.threshold }}}}", expected, other=True)
+
+
 def rds(key: str, expected: Any = None) -> Resource:
     return Resource(lambda deployment: deployment.database[key], expected)
 
@@ -138,6 +144,39 @@ SHIPPING = "roles/log_shipping/templates/syslog-ng.conf.j2"
 MAIN_UNIT = "/etc/systemd/system/mlflow.service"
 
 ROWS: dict[str, Resource | Argument | Elsewhere] = {
+    # Alarms.
+    "aws_alarms_api_errors": threshold("endpoint-errors", 7),
+    "aws_alarms_budget_usd": argument(
+        "aws_alarms/tasks/create.yml",
+        "Create budget",
+        *("mlflow_ec2.aws.budgets_budget", "amount"),
+        expected=90,
+        other=True,
+    ),
+    "aws_alarms_database_connections": threshold("database-connections", 41),
+    "aws_alarms_database_cpu_percent": threshold("database-cpu", 70),
+    "aws_alarms_database_credits": threshold("database-credits", 5),
+    "aws_alarms_database_storage_gib": threshold("database-storage", 2 * 1024**3),
+    "aws_alarms_enabled": argument(
+        "aws_alarms/tasks/main.yml", "Create topic", "when", expected=True, other=True
+    ),
+    "aws_alarms_function_errors": threshold("function-errors", 8),
+    "aws_alarms_function_seconds": threshold("function-duration", 9000),
+    "aws_alarms_host_credits": threshold("host-credits", 6),
+    "aws_alarms_kms_key": argument(
+        "aws_alarms/tasks/create.yml",
+        "Create topic",
+        *("mlflow_ec2.aws.sns_alarm_topic", "kms_key"),
+        expected="alias/knobs",
+        other=True,
+    ),
+    "aws_alarms_subscriptions": argument(
+        "aws_alarms/tasks/create.yml",
+        "Create topic",
+        *("mlflow_ec2.aws.sns_alarm_topic", "subscriptions"),
+        expected=[{"protocol": "email", "endpoint": "team@knobs.test"}],
+        other=True,
+    ),
     # The deployment as a whole.
     "deployment": Resource(lambda d: d.outputs["deployment"]),
     "deployment_dir": Resource(

@@ -81,6 +81,7 @@ def test_writing_actions_are_confined_to_the_deployment(statements: list[dict[st
         "logs:DeleteLogDelivery",
         "logs:PutResourcePolicy",
         "logs:UpdateLogDelivery",
+        "sns:Unsubscribe",
     }
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Which parameter names a resource of which kind.
 _PARAMETERS: dict[str, dict[str, str]] = {
+    "budgets": {"BudgetName": "budget", "ResourceARN": "budget"},
+    "cloudwatch": {"AlarmName": "alarm", "AlarmNames": "alarm", "ResourceARN": "alarm"},
     "iam": {
         "GroupName": "group",
         "InstanceProfileName": "instance-profile",
@@ -41,11 +43,28 @@ _PARAMETERS: dict[str, dict[str, str]] = {
     },
     "secretsmanager": {"Name": "Secret", "SecretId": "Secret"},
     "servicequotas": {"ServiceCode": "quota"},
+    "sns": {"Name": "topic", "ResourceArn": "topic", "TopicArn": "topic"},
     "sts": {"RoleArn": "role"},
 }
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html
 _RDS_KEYS = {"AllocatedStorage": "rds:storagesize", "DBInstanceClass": "rds:databaseclass"}
-_ACTIONS = {"lambda:Invoke": "lambda:InvokeFunction"}
+_ACTIONS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsbudgetservice.html
+    "budgets:CreateBudget": "budgets:ModifyBudget",
+    "budgets:CreateNotification": "budgets:ModifyBudget",
+    "budgets:CreateSubscriber": "budgets:ModifyBudget",
+    "budgets:DeleteBudget": "budgets:ModifyBudget",
+    "budgets:DeleteNotification": "budgets:ModifyBudget",
+    "budgets:DeleteSubscriber": "budgets:ModifyBudget",
+    "budgets:UpdateBudget": "budgets:ModifyBudget",
+    "budgets:UpdateNotification": "budgets:ModifyBudget",
+    "budgets:UpdateSubscriber": "budgets:ModifyBudget",
+    "budgets:DescribeBudget": "budgets:ViewBudget",
+    "budgets:DescribeBudgets": "budgets:ViewBudget",
+    "budgets:DescribeNotificationsForBudget": "budgets:ViewBudget",
+    "budgets:DescribeSubscribersForNotification": "budgets:ViewBudget",
+}
 
 
 def needs(call: Call) -> Iterator[Need]:
@@ -70,7 +89,8 @@ def needs(call: Call) -> Iterator[Need]:
 
 def _given_tags(call: Call) -> dict[str, str]:
     parameters = call.parameters
-    return read_tags(parameters.get("Tags") or parameters.get("tags"))
+    given = (parameters.get(name) for name in ("Tags", "tags", "ResourceTags"))
+    return read_tags(next(filter(None, given), None))
 
 
 def _resources(call: Call) -> dict[str, list[str]]:
@@ -79,12 +99,15 @@ def _resources(call: Call) -> dict[str, list[str]]:
     if call.service == "rds" and "ResourceName" in call.parameters:
         arn = call.parameters["ResourceName"]
         return {_rds_kind(arn): [arn]}
+    # Budgets has the name within what is created or changed.
+    described = call.parameters.get("Budget") or call.parameters.get("NewBudget") or {}
     for parameter, kind in _PARAMETERS.get(call.service, {}).items():
-        value = call.parameters.get(parameter)
-        if isinstance(value, str) and value:
-            found.setdefault(kind, []).append(
-                value if value.startswith("arn:") else _ARNS[call.service](call, kind, value)
-            )
+        value = call.parameters.get(parameter) or described.get(parameter)
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, str) and name:
+                found.setdefault(kind, []).append(
+                    name if name.startswith("arn:") else _ARNS[call.service](call, kind, name)
+                )
     if call.service == "logs" and not found:
         # As CloudWatch Logs writes it in its own errors.
         found["log-group"] = [f"arn:aws:logs:{call.region}:{call.account}:log-group::log-stream:"]
@@ -106,6 +129,14 @@ def _iam_arn(call: Call, kind: str, name: str) -> str:
     known = kinds.get(kind, [])
     path = call.parameters.get("Path") or next((one.path for one in known if one.name == name), "/")
     return f"arn:aws:iam::{call.account}:{kind}{path or '/'}{name}"
+
+
+def _alarm_arn(call: Call, kind: str, name: str) -> str:
+    return f"arn:aws:cloudwatch:{call.region}:{call.account}:{kind}:{name}"
+
+
+def _budget_arn(call: Call, kind: str, name: str) -> str:
+    return f"arn:aws:budgets::{call.account}:{kind}/{name}"
 
 
 def _lambda_arn(call: Call, kind: str, name: str) -> str:
@@ -139,13 +170,21 @@ def _quota_arn(call: Call, kind: str, name: str) -> str:
     return f"arn:aws:servicequotas:{call.region}:{call.account}:{name}/{quota}"
 
 
+def _topic_arn(call: Call, kind: str, name: str) -> str:
+    del kind
+    return f"arn:aws:sns:{call.region}:{call.account}:{name}"
+
+
 _ARNS: dict[str, Callable[[Call, str, str], str]] = {
+    "budgets": _budget_arn,
+    "cloudwatch": _alarm_arn,
     "iam": _iam_arn,
     "lambda": _lambda_arn,
     "logs": _logs_arn,
     "rds": _rds_arn,
     "secretsmanager": _secret_arn,
     "servicequotas": _quota_arn,
+    "sns": _topic_arn,
 }
 
 

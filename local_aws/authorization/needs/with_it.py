@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 # Giving tags to what is created is an action of its own (EC2's is in `ec2`).
 _TAG_ACTIONS = {
+    # https://docs.aws.amazon.com/cost-management/latest/userguide/budgets-tagging.html
+    "budgets:CreateBudget": "TagResource",
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+    "cloudwatch:PutMetricAlarm": "TagResource",
     "iam:CreateInstanceProfile": "TagInstanceProfile",
     "iam:CreatePolicy": "TagPolicy",
     "iam:CreateRole": "TagRole",
@@ -32,6 +36,8 @@ _TAG_ACTIONS = {
     "rds:RestoreDBInstanceToPointInTime": "AddTagsToResource",
     # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
     "secretsmanager:CreateSecret": "TagResource",
+    # https://docs.aws.amazon.com/sns/latest/dg/sns-tags.html
+    "sns:CreateTopic": "TagResource",
 }
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html
 _LOG_DELIVERY = (
@@ -60,7 +66,7 @@ def needs(call: Call) -> Iterator[Need]:
 
 def _tags(call: Call) -> Iterator[Need]:
     action = _TAG_ACTIONS.get(f"{call.service}:{call.operation}")
-    if action and (call.parameters.get("Tags") or call.parameters.get("tags")):
+    if action and any(call.parameters.get(name) for name in ("Tags", "tags", "ResourceTags")):
         tagging = Call(call.service, action, call.parameters, call.account, call.region)
         for need in named.needs(tagging):
             # A log group is tagged under its plain ARN.

@@ -16,7 +16,14 @@ from ansible_collections.mlflow_ec2.aws.plugins.module_utils.secretsmanager impo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-SERVICES = ("ec2", "rds", "s3", "iam", "secretsmanager", "lambda", "apigatewayv2", "logs")
+SERVICES = (
+    *("ec2", "rds", "s3", "iam", "secretsmanager", "lambda", "apigatewayv2", "logs"),
+    *("cloudwatch", "sns", "budgets"),
+)
+# A deployment can do without these services. Callers without a right to ask them have created
+# nothing there.
+_OPTIONAL = frozenset({"cloudwatch", "sns", "budgets"})
+_DENIED = ("AccessDenied", "AccessDeniedException", "AuthorizationError")
 # In these states EC2 still lists what is gone.
 _GONE = {"terminated", "deleted", "deleting"}
 # By operation: the list in its answer, and what names one of it.
@@ -64,6 +71,7 @@ _NOT_FOUND = (
     "DBParameterGroupNotFound",
     "DBSnapshotNotFound",
     "DBSubnetGroupNotFoundFault",
+    "ResourceNotFound",
     "ResourceNotFoundException",
 )
 
@@ -86,13 +94,20 @@ class Search:
     elsewhere: set[str] = field(default_factory=set)
     # Names of roles and profiles with these tags and no region: they can be of any.
     regionless: set[str] = field(default_factory=set)
+    # Optional services that the caller is not allowed to ask.
+    denied: set[str] = field(default_factory=set)
 
     def resources(self, services: Iterable[str]) -> list[dict[str, str]]:
         """Return `type` and `name` of each, in the order of these of `SERVICES`."""
         found = []
         for service in services:
-            for kind, name in getattr(self, f"_{service}")():
-                found.append({"type": kind, "name": name})
+            try:
+                for kind, name in getattr(self, f"_{service}")():
+                    found.append({"type": kind, "name": name})
+            except is_boto3_error_code(_DENIED):
+                if service not in _OPTIONAL:
+                    raise
+                self.denied.add(service)
         return found
 
     def _ours(self, tags: Any) -> bool:
@@ -203,6 +218,43 @@ class Search:
                 )
             ):
                 yield "log_group", name
+
+    def _cloudwatch(self) -> Iterator[tuple[str, str]]:
+        cloudwatch = self.client("cloudwatch")
+        for prefix in self.prefixes:
+            for found in _pages(
+                cloudwatch, "describe_alarms", "MetricAlarms", AlarmNamePrefix=prefix
+            ):
+                if self._ours(
+                    _unless_gone(
+                        cloudwatch.list_tags_for_resource, "Tags", ResourceARN=found["AlarmArn"]
+                    )
+                ):
+                    yield "alarm", found["AlarmName"]
+
+    def _sns(self) -> Iterator[tuple[str, str]]:
+        sns = self.client("sns")
+        for found in _pages(sns, "list_topics", "Topics"):
+            name = found["TopicArn"].rpartition(":")[2]
+            if self._named(name) and self._ours(
+                _unless_gone(sns.list_tags_for_resource, "Tags", ResourceArn=found["TopicArn"])
+            ):
+                yield "topic", name
+
+    def _budgets(self) -> Iterator[tuple[str, str]]:
+        # Budgets exist once per account. Deployers have the right to see those of their deployment.
+        budgets, sts = self.client("budgets"), self.client("sts")
+        caller = sts.get_caller_identity()
+        account, partition = caller["Account"], caller["Arn"].split(":")[1]
+        for prefix in self.prefixes:
+            name = f"{prefix}{sts.meta.region_name}"
+            try:
+                budgets.describe_budget(AccountId=account, BudgetName=name)
+            except is_boto3_error_code("NotFoundException"):
+                continue
+            arn = f"arn:{partition}:budgets::{account}:budget/{name}"
+            if self._ours(budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"]):
+                yield "budget", name
 
 
 def _pages(client: Any, operation: str, key: str, **arguments: Any) -> Iterator[dict[str, Any]]:

@@ -9,8 +9,9 @@ DOCUMENTATION = r"""
 module: tagged_resources_info
 short_description: List what carries given tags in the services that a deployment uses
 description:
-  - Asks EC2, RDS, S3, IAM, Secrets Manager, Lambda, API Gateway (HTTP APIs) and CloudWatch Logs
-    themselves, so that the answer is as fresh as theirs.
+  - Asks EC2, RDS, S3, IAM, Secrets Manager, Lambda, API Gateway (HTTP APIs), CloudWatch Logs,
+    CloudWatch (alarms), SNS and AWS Budgets themselves, so that the answer is as fresh as theirs.
+  - Callers without a right to ask the last three have nothing there; RV(denied) names these.
   - What is being deleted, and secrets that wait for their deletion, are not listed.
 author:
   - MLflow on EC2 contributors
@@ -22,8 +23,9 @@ options:
     required: true
   prefixes:
     description:
-      - Buckets, roles, instance profiles, functions, log groups and groups of RDS cannot be found
-        by their tags. Of them those are asked whose names begin with one of these.
+      - Buckets, roles, instance profiles, functions, log groups, alarms, topics and groups of RDS
+        cannot be found by their tags. Of them those are asked whose names begin with one of these.
+        Of budgets those are asked whose names are one of these and the region.
     type: list
     elements: str
     required: true
@@ -44,8 +46,10 @@ options:
       - Whom to ask.
     type: list
     elements: str
-    choices: [ec2, rds, s3, iam, secretsmanager, lambda, apigatewayv2, logs]
-    default: [ec2, rds, s3, iam, secretsmanager, lambda, apigatewayv2, logs]
+    choices:
+      [ec2, rds, s3, iam, secretsmanager, lambda, apigatewayv2, logs, cloudwatch, sns, budgets]
+    default:
+      [ec2, rds, s3, iam, secretsmanager, lambda, apigatewayv2, logs, cloudwatch, sns, budgets]
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -90,6 +94,12 @@ regionless:
   type: list
   elements: str
   sample: []
+denied:
+  description: Those of the services C(cloudwatch), C(sns) and C(budgets) that refused the question.
+  returned: always
+  type: list
+  elements: str
+  sample: [budgets]
 """
 
 from contextlib import suppress
@@ -138,6 +148,7 @@ def main() -> None:
         resources=resources,
         other_regions=sorted(search.elsewhere),
         regionless=sorted(search.regionless),
+        denied=sorted(search.denied),
     )
 
 

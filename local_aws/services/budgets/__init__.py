@@ -1,0 +1,1 @@
+"""AWS Budgets: moto keeps budgets; what it leaves out is here."""

@@ -1,0 +1,1 @@
+"""SNS: moto keeps topics and subscriptions. Nothing is delivered by e-mail."""
