@@ -681,13 +681,13 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "monitoring_slow_request_seconds": file(MONITORING_RULES, "p95_rate5m > 4$"),
     "monitoring_slow_scrape_seconds": file(MONITORING_RULES, "> 6 and up"),
     "monitoring_smtp_password": file(
-        "/etc/monitoring/alertmanager/smtp_password", r"\Asecret-of-knobs\Z"
+        "/etc/monitoring/alertmanager/smtp_password", r"^secret-of-knobs$"
     ),
     "monitoring_smtp_server": file(ALERTMANAGER_SETTINGS, 'smtp_smarthost: "smtp.knobs.test:587"$'),
     "monitoring_smtp_username": file(ALERTMANAGER_SETTINGS, 'smtp_auth_username: "knobs"$'),
     "monitoring_token_days": file(MONITORING_RULES, r"> 90 \* 86400$"),
     "monitoring_webhook_url": file(
-        "/etc/monitoring/alertmanager/webhook_url", r"\Ahttps://knobs.test/hook\Z"
+        "/etc/monitoring/alertmanager/webhook_url", r"^https://knobs.test/hook$"
     ),
     "status_backup_hours": Elsewhere(
         "tests/e2e/test_monitoring.py::test_status_reports_a_backup_that_is_too_old"
