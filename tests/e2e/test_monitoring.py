@@ -179,6 +179,7 @@ def test_rules_have_no_error(monitoring: Monitoring) -> None:
         'node_filesystem_avail_bytes{mountpoint="/"}',
         "node_memory_MemAvailable_bytes",
         "monitoring_token_changed_timestamp_seconds",
+        "monitoring_backup_timestamp_seconds > 0",
         "prometheus_rule_evaluation_failures_total",
         "prometheus_notifications_dropped_total",
         "prometheus_tsdb_wal_writes_failed_total",

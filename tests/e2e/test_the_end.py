@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def test_role_without_one_of_its_actions_is_refused_a_call(
 
 
 def policy_of(iam: Any, role: str) -> dict[str, Any]:
-    """Return the one policy of a role."""
+    """Return the policies of a role, as one."""
     documents = [
         iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -57,8 +58,9 @@ def policy_of(iam: Any, role: str) -> dict[str, Any]:
         documents.append(
             iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
         )
-    [document] = documents
-    return dict(document)
+    statements = [one["Statement"] for one in documents]
+    listed = [one if isinstance(one, list) else [one] for one in statements]
+    return {"Version": "2012-10-17", "Statement": list(itertools.chain.from_iterable(listed))}
 
 
 @pytest.mark.usefixtures("network")

@@ -642,6 +642,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "monitoring_blackbox_exporter_port": Resource(
         lambda d: d.listens("127.0.0.1:9194"), expected=True
     ),
+    "monitoring_backup_hours": file(MONITORING_RULES, r"> 30 \* 3600$"),
     "monitoring_certificate_hours": file(MONITORING_RULES, r"expiry.* < 3 \* 3600$"),
     "monitoring_champions": file(MONITORING_RULES, 'model: "knobs.home"$'),
     "monitoring_connections_percent": file(MONITORING_RULES, "ratio > 71 / 100$"),

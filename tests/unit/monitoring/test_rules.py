@@ -56,6 +56,7 @@ HEALTHY = {
     "node_memory_MemAvailable_bytes": "50",
     "node_memory_MemTotal_bytes": "100",
     "monitoring_token_changed_timestamp_seconds": "-1000",
+    "monitoring_backup_timestamp_seconds": "-300",
     'prometheus_rule_evaluation_failures_total{rule_group="g"}': "0",
     "prometheus_tsdb_compactions_failed_total": "0",
     "prometheus_tsdb_wal_writes_failed_total": "0",
@@ -227,6 +228,12 @@ CASES = [
         "MlflowHostMemoryLow",
         {"node_memory_MemAvailable_bytes": "5"},
         *(9, 11, "5% of its memory are available."),
+    ),
+    Case(
+        "MlflowBackupOld",
+        {"monitoring_backup_timestamp_seconds": str(-27 * 3600)},
+        *(14, 16, "RDS can restore the database as it was 1d 3h 16m 0s ago, and not later."),
+        "critical",
     ),
     Case(
         "MlflowTokenOld",
