@@ -203,6 +203,9 @@ def test_status_of_a_healthy_deployment_succeeds(monitoring: Monitoring) -> None
     for text in ("tracking server", "until ", "PostgreSQL", "USD a month", monitoring.prometheus):
         assert text in done.stdout
     assert monitoring.login[1] not in done.stdout
+    page = monitoring.prometheus.replace("/-/prometheus", "/-/status")
+    assert "tracking server" in monitoring.get(page).text
+    assert monitoring.get(page, auth=None).status_code == 401
 
 
 @pytest.mark.slow

@@ -49,7 +49,10 @@ class Proxy(SystemdHost):
             "tls_proxy_ca_destination": str(self.authority),
             "tls_proxy_metrics": [{"path": "/-/metrics/host", "upstream": "127.0.0.1:5001"}],
             "tls_proxy_metrics_token": TOKEN,
-            "tls_proxy_pages": [{"path": "/-/page", "upstream": "127.0.0.1:5001"}],
+            "tls_proxy_pages": [
+                {"path": "/-/page", "upstream": "127.0.0.1:5001"},
+                {"path": "/-/file", "file": "/var/lib/page/file.txt"},
+            ],
             "tls_proxy_pages_username": "viewer",
             "tls_proxy_pages_password": PASSWORD,
         }

@@ -223,6 +223,22 @@ def test_page_is_not_what_begins_like_it(proxy: Proxy) -> None:
     assert proxy.ask("/-/pages").json()["path"] == "/-/pages"
 
 
+def test_file_is_a_page_with_the_same_login(proxy: Proxy) -> None:
+    login = b64encode(f"viewer:{PASSWORD}".encode()).decode()
+    proxy.run("install", "-d", "-g", "caddy", "-m", "750", "/var/lib/page")
+    missing = proxy.ask("/-/file", Authorization=f"Basic {login}")
+    proxy.run("sh", "-c", "echo all well > /var/lib/page/file.txt")
+    proxy.run("sh", "-c", "echo a secret > /var/lib/page/other.txt")
+    answer = proxy.ask("/-/file", Authorization=f"Basic {login}")
+    other = proxy.ask("/-/file/other.txt", Authorization=f"Basic {login}")
+
+    assert missing.status_code == 404
+    assert proxy.ask("/-/file").status_code == 401
+    assert answer.text == other.text == "all well\n"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
 # The last test of pages: it removes them for a while.
 def test_login_of_pages_goes_with_the_last_page(proxy: Proxy) -> None:
     try:
