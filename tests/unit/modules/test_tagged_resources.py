@@ -83,3 +83,22 @@ def test_listed_resource_that_is_gone_is_left_out(
         found = Search(lambda _: client, {"Deployment": "demo"}, ("demo-",)).resources([service])
 
     assert found == []
+
+
+@pytest.mark.parametrize(("partition", "asked"), [("aws", True), ("aws-us-gov", False)])
+def test_partition_without_budgets_is_not_asked_for_one(partition: str, *, asked: bool) -> None:
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    clients = {
+        name: boto3.client(name, region_name="us-east-1", **keys) for name in ("sts", "budgets")
+    }
+    search = Search(clients.__getitem__, {"Deployment": "demo"}, ("demo-",))
+    with Stubber(clients["sts"]) as sts, Stubber(clients["budgets"]) as budgets:
+        arn = f"arn:{partition}:iam::123456789012:user/deployer"
+        sts.add_response("get_caller_identity", {"Account": "123456789012", "Arn": arn})
+        if asked:
+            budgets.add_client_error("describe_budget", "NotFoundException")
+
+        assert search.resources(["budgets"]) == []
+        budgets.assert_no_pending_responses()
+
+    assert search.denied == (set() if asked else {"budgets"})

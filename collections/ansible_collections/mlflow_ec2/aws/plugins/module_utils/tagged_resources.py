@@ -24,6 +24,8 @@ SERVICES = (
 # nothing there.
 _OPTIONAL = frozenset({"cloudwatch", "sns", "budgets"})
 _DENIED = ("AccessDenied", "AccessDeniedException", "AuthorizationError")
+# Partitions without AWS Budgets, by the list of endpoints that botocore has.
+_WITHOUT_BUDGETS = frozenset({"aws-us-gov", "aws-eusc"})
 # In these states EC2 still lists what is gone.
 _GONE = {"terminated", "deleted", "deleting"}
 # By operation: the list in its answer, and what names one of it.
@@ -94,7 +96,7 @@ class Search:
     elsewhere: set[str] = field(default_factory=set)
     # Names of roles and profiles with these tags and no region: they can be of any.
     regionless: set[str] = field(default_factory=set)
-    # Optional services that the caller is not allowed to ask.
+    # Optional services that the caller is not allowed to ask, or that the partition lacks.
     denied: set[str] = field(default_factory=set)
 
     def resources(self, services: Iterable[str]) -> list[dict[str, str]]:
@@ -246,6 +248,9 @@ class Search:
         budgets, sts = self.client("budgets"), self.client("sts")
         caller = sts.get_caller_identity()
         account, partition = caller["Account"], caller["Arn"].split(":")[1]
+        if partition in _WITHOUT_BUDGETS:
+            self.denied.add("budgets")
+            return
         for prefix in self.prefixes:
             name = f"{prefix}{sts.meta.region_name}"
             try:

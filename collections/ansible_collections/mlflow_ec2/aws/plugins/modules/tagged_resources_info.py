@@ -95,7 +95,9 @@ regionless:
   elements: str
   sample: []
 denied:
-  description: Those of the services C(cloudwatch), C(sns) and C(budgets) that refused the question.
+  description:
+    - Those of the services C(cloudwatch), C(sns) and C(budgets) that refused the question, or that
+      the partition of the account lacks.
   returned: always
   type: list
   elements: str
