@@ -1,4 +1,4 @@
-"""The dashboard *deployment*: targets, certificate, host, versions."""
+"""The dashboard *deployment*: targets, backup, certificate, host, versions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ CERTIFICATE = "(probe_ssl_earliest_cert_expiry - time()) / 86400"
 ELSEWHERE = """| | where it is |
 |---|---|
 | drift | `playbooks/drift.yml` fails and lists it |
-| backups of the database | RDS keeps one of each day; CloudWatch and the console of RDS show them |
 | cost of a month | `playbooks/cost.yml` |
 | age of the token | Secrets Manager, `<deployment>/metrics-token` |
 | processor credits, storage of RDS | CloudWatch: `CPUCreditBalance`, `FreeStorageSpace` |
@@ -26,11 +25,11 @@ def build() -> dashboard.Dashboard:
     made = page(
         "MLflow deployment",
         "mlflow-deployment",
-        "Targets, certificate, host and versions.",
+        "Targets, backup, certificate, host and versions.",
         [("prometheus", "prometheus")],
     )
     panels = [
-        number("Targets up", "sum(up)"),
+        number("Age of the backup", "max(time() - monitoring_backup_timestamp_seconds)", "s"),
         number("Targets down", "count(up == 0) or vector(0)"),
         number("Certificate ends in", "min(probe_ssl_earliest_cert_expiry) - time()", "s"),
         number("Host is up for", "max(time() - node_boot_time_seconds)", "s"),

@@ -13,6 +13,7 @@ import io
 import json
 import math
 import os
+import runpy
 import shutil
 import socket
 import ssl
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 sys.path.insert(0, str(ROOT / "lambda/metrics"))
+BACKUP_PROGRAM = ROOT / "roles/monitoring/files/backup_time.py"
 PAGES = {name: json.loads(text) for name, text in texts().items()}
 READER = "Reader-1"
 TOKEN = "token-of-the-dashboards"
@@ -200,6 +202,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
             name: free_port() for name in ("app", "mlflow", "node", "postgres", "blackbox", "own")
         }
         (folder / "multiprocess").mkdir()
+        (folder / "textfile").mkdir()
+        runpy.run_path(str(BACKUP_PROGRAM))["write"](
+            folder / "textfile/backup.prom", time.time() - 240
+        )
         (folder / "app.py").write_text(APPLICATION)
         (folder / "blackbox.yml").write_text(
             "modules: {server: {prober: http, http: {tls_config: {insecure_skip_verify: true}}}}"
@@ -214,7 +220,15 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
                     "prometheus_multiproc_dir": str(folder / "multiprocess"),
                 },
             ),
-            ("node", [EXPORTERS["node"], listen.format(ports["node"])], {}),
+            (
+                "node",
+                [
+                    EXPORTERS["node"],
+                    listen.format(ports["node"]),
+                    f"--collector.textfile.directory={folder}/textfile",
+                ],
+                {},
+            ),
             (
                 "postgres",
                 [EXPORTERS["postgres"], listen.format(ports["postgres"])],
