@@ -195,6 +195,17 @@ def test_nothing_fires_on_a_healthy_deployment(monitoring: Monitoring) -> None:
     assert eventually(lambda: monitoring.firing() == set(), 420), monitoring.firing()
 
 
+def test_node_exporter_cannot_read_the_secrets(deployment: Deployment) -> None:
+    main = "systemctl show --value --property=MainPID prometheus-node-exporter"
+    command = (
+        f"sudo nsenter --target=$({main}) --mount cat /etc/monitoring/prometheus/metrics_token"
+    )
+    done = deployment.ssh(command)
+
+    assert done.returncode != 0
+    assert "Permission denied" in done.stderr
+
+
 def test_status_of_a_healthy_deployment_succeeds(monitoring: Monitoring) -> None:
     done = make_status(monitoring.deployment)
 
