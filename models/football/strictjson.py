@@ -100,17 +100,17 @@ def _wrong_number(text: str) -> str | None:
     return None
 
 
+_MISSING = "a value or name is missing. Remove the comma, or add what is missing"
 _SYNTAX = (
     (r"\0\Z", "the file is empty. Write one JSON object; models/README.md shows one"),
     (r".*\0\s*(#|//|/\*)", "a comment. Remove it"),
-    (
-        r".*[,\[{:]\s*\0\s*[}\],]",
-        "a value or name is missing. Remove the comma, or add what is missing",
-    ),
+    (r".*[,\[{:]\s*\0\s*[}\],]", _MISSING),
     (r".*\0\s*['\u2018\u2019\u201c\u201d]", 'texts need straight double quotes ("). Replace them'),
     (r".*\0\s*\Z", "it ends too early. Add what is missing"),
 )
 _MESSAGES = {
+    # Python says so since 3.13.
+    "Illegal trailing comma": _MISSING,
     "Extra data": "text follows the end of the object. Remove it",
     "Invalid control character": r"a line break or tab in a text. Write \n or \t",
     "Invalid \\escape": r"a backslash in a text. Double it (\\)",

@@ -98,10 +98,26 @@ class Authority:
             .not_valid_before(before)
             .not_valid_after(after)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            # RFC 5280 requires what follows, and Python does since 3.13.
+            .add_extension(
+                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+            )
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
+            )
+            .add_extension(_usage(ca=ca), critical=True)
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    """Return what a certificate's key is for: certificates, or a server."""
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    none = dict.fromkeys([*others, "crl_sign", "encipher_only", "decipher_only"], False)
+    return x509.KeyUsage(key_cert_sign=ca, digital_signature=not ca, **none)
 
 
 @contextmanager
