@@ -374,3 +374,22 @@ def test_parts_of_a_bucket_are_known_by_the_names_that_policies_have(aws: LocalA
         "s3:PutBucketOwnershipControls",
         "s3:ListBucket",
     }
+
+
+def test_restore_needs_the_default_option_group_if_none_is_named(aws: LocalAws) -> None:
+    def restore(option_group: str) -> str:
+        kinds = ("db:*", "pg:*", "subgrp:*", "snapshot:*", option_group)
+        arns: Any = [f"arn:aws:rds:us-east-1:123456789012:{kind}" for kind in kinds]
+        allow(
+            aws,
+            statement("rds:RestoreDBInstanceFromDBSnapshot", arns),
+            statement("iam:CreateServiceLinkedRole"),
+        )
+        return code(
+            aws.client("rds", user=profile.DEPLOYER).restore_db_instance_from_db_snapshot,
+            DBInstanceIdentifier="new",
+            DBSnapshotIdentifier="unknown",
+        )
+
+    assert restore("og:default:*") == "DBSnapshotNotFound"
+    assert restore("og:other") == "AccessDenied"

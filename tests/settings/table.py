@@ -136,6 +136,7 @@ def environment(name: str, expected: str, *, other: bool = False) -> Argument:
 
 
 SITE = "tests/settings/test_settings.py::"
+RECOVERY = "tests/recovery/test_recovery.py::"
 AUDIT_ROTATION = "/etc/logrotate.d/mlflow-audit"
 MONITORING_RULES = "/etc/monitoring/prometheus/rules.yml"
 MONITORING_UNIT = "/etc/systemd/system/prometheus{}.service.d/monitoring.conf"
@@ -315,6 +316,36 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
             "Rules"
         ][0]["NoncurrentVersionExpiration"]["NoncurrentDays"]
     ),
+    "recovery_keep_days": argument(
+        "aws_s3/tasks/preflight.yml",
+        "Check that versions of artifacts outlive",
+        *("ansible.builtin.assert", "fail_msg"),
+        expected=r".*to a time 5 days ago.*",
+    ),
+    "drill_deployment": Elsewhere(RECOVERY + "test_drill_restores_compares_and_deletes"),
+    "recovery_checksums": argument(
+        "recovery/tasks/check.yml",
+        "Compare the restored database",
+        *("vars", "__recovery_checksums"),
+        expected={},
+    ),
+    "recovery_compare_bytes": argument(
+        "recovery/tasks/copy.yml",
+        "Copy the artifacts",
+        "mlflow_ec2.aws.s3_version_copy",
+        expected={
+            "bucket": "former",
+            "target": "knobs-artifacts",
+            "prefix": "artifacts/",
+            "compare_bytes": True,
+            "begin": "2026-11-29T12:00:00Z",
+            "end": "2026-11-29T12:01:00Z",
+        },
+    ),
+    "recovery_point": Elsewhere(RECOVERY + "test_restored_deployment_has_the_data_of_the_point"),
+    "restore_bucket": Elsewhere(RECOVERY + "test_restored_deployment_has_the_data_of_the_point"),
+    "restore_source": Elsewhere(RECOVERY + "test_restored_deployment_has_the_data_of_the_point"),
+    "restore_to": Elsewhere(RECOVERY + "test_restore_to_a_time_has_what_was_logged_before_it"),
     "aws_secretsmanager_recovery_days": argument(
         "aws_secretsmanager/tasks/delete.yml",
         "Delete passwords",

@@ -25,10 +25,11 @@ TOP = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
 TARGETS = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PATH = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w-]+\.(py|yml|md|sh)")
 # Not variables, in spite of their form: metrics, a label, roles of the database, an index,
-# an output, keys of facts.
+# an output, keys of facts, a setting of PostgreSQL, an option of a module.
 OTHERS = re.compile(
     r"mlflow_(mse|val_acc)\w*|mlflow_(admin|metrics|monitoring|server|server_database|reader|history)"
     r"|mlflow_(latest_run|schema|tracking_uri)|monitoring_(database|pages|role_arn|backup_timestamp_seconds)"
+    r"|recovery_(target_time|window)"
 )
 
 

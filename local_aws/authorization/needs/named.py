@@ -65,6 +65,10 @@ _ACTIONS = {
     "budgets:DescribeNotificationsForBudget": "budgets:ViewBudget",
     "budgets:DescribeSubscribersForNotification": "budgets:ViewBudget",
 }
+# A restore needs permission for the option group, which is the engine's default if none is named:
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithOptionGroups.html
+_RESTORES = frozenset({"RestoreDBInstanceFromDBSnapshot", "RestoreDBInstanceToPointInTime"})
+_DEFAULT_OPTION_GROUP = "default:postgres-17"
 
 
 def needs(call: Call) -> Iterator[Need]:
@@ -108,6 +112,8 @@ def _resources(call: Call) -> dict[str, list[str]]:
                 found.setdefault(kind, []).append(
                     name if name.startswith("arn:") else _ARNS[call.service](call, kind, name)
                 )
+    if call.service == "rds" and call.operation in _RESTORES and "og" not in found:
+        found["og"] = [_rds_arn(call, "og", _DEFAULT_OPTION_GROUP)]
     if call.service == "logs" and not found:
         # As CloudWatch Logs writes it in its own errors.
         found["log-group"] = [f"arn:aws:logs:{call.region}:{call.account}:log-group::log-stream:"]
