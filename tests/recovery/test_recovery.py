@@ -256,7 +256,8 @@ def test_drill_restores_compares_and_deletes(site: Site) -> None:
     said = " ".join(play.output.split())
 
     assert play.returncode == 0, play.output
-    assert re.search(r"Restored \d{8}T\d{6}Z in \d+ s, and compared it: equal", said)
+    assert re.search(r"Restored \d{8}T\d{6}Z in \d+ s. Every artifact is equal", said)
+    assert "because clients changed them meanwhile: no table." in said
     assert "would lose what was logged in the last" in said
     assert site.aws.resources(DRILL) == []
     assert site.get("experiments/get-by-name", experiment_name="league")
