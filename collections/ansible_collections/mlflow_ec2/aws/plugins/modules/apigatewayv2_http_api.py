@@ -339,6 +339,7 @@ from ansible_collections.mlflow_ec2.aws.plugins.module_utils.lambda_permission i
     route_source,
     route_statement_id,
 )
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.tags import wanted_tags
 
 Settings = dict[str, Any]
 
@@ -464,18 +465,6 @@ def wanted_settings(current: Settings, params: dict[str, Any], execute_arn: str)
         stage = current["stages"].get(name) or copy.deepcopy(_NEW_STAGE)
         wanted["stages"][name] = wanted_stage(stage, params["stage"], purge=params["purge_tags"])
     return wanted
-
-
-def wanted_tags(
-    current: dict[str, str], tags: dict[str, Any] | None, *, purge: bool
-) -> dict[str, str]:
-    """Return the tags that something is to have."""
-    if tags is None:
-        return dict(current)
-    texts = {key: str(value) for key, value in tags.items()}
-    to_set, to_unset = compare_aws_tags(current, texts, purge)
-    kept = {key: value for key, value in current.items() if key not in to_unset}
-    return {**kept, **to_set}
 
 
 def wanted_stage(current: Settings, stage: dict[str, Any], *, purge: bool) -> Settings:

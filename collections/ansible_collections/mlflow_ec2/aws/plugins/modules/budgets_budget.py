@@ -115,8 +115,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
-    compare_aws_tags,
 )
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.tags import wanted_tags
 
 _NEW: dict[str, Any] = {"amount": None, "filter_tags": [], "notifications": {}, "tags": {}}
 _ABOVE = "GREATER_THAN"
@@ -192,7 +192,7 @@ class Budget:
 
     def _wanted(self, current: dict[str, Any]) -> dict[str, Any]:
         """Return the settings that the budget is to have."""
-        wanted = {
+        return {
             "amount": self.params["amount"],
             "filter_tags": sorted(
                 f"user:{key}${value}" for key, value in self.params["filter_tags"].items()
@@ -201,15 +201,10 @@ class Budget:
                 f"{one['type']} {one['percent']:g}": [f"SNS {one['topic_arn']}"]
                 for one in self.params["notifications"]
             },
-            "tags": current["tags"],
+            "tags": wanted_tags(
+                current["tags"], self.params["tags"], purge=self.params["purge_tags"]
+            ),
         }
-        if self.params["tags"] is not None:
-            to_set, to_unset = compare_aws_tags(
-                current["tags"], self.params["tags"], self.params["purge_tags"]
-            )
-            kept = {key: value for key, value in current["tags"].items() if key not in to_unset}
-            wanted["tags"] = kept | to_set
-        return wanted
 
     def present(self) -> dict[str, Any]:
         """Create or update the budget; return the module's result."""

@@ -144,6 +144,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
     compare_aws_tags,
 )
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.tags import wanted_tags
 
 Alarm = dict[str, Any]
 
@@ -270,20 +271,14 @@ class AlarmSet:
             },
         }
 
-    def _compare_tags(self, name: str) -> tuple[dict[str, str], list[str]]:
-        to_set, to_unset = compare_aws_tags(
-            self.tags.get(name, {}), self.params["tags"] or {}, self.params["purge_tags"]
-        )
-        return to_set, to_unset if self.params["tags"] is not None else []
-
     def _tags_of(self, name: str) -> dict[str, str]:
         """Return the tags that an alarm is to have."""
-        to_set, to_unset = self._compare_tags(name)
-        kept = {key: value for key, value in self.tags.get(name, {}).items() if key not in to_unset}
-        return kept | to_set
+        return wanted_tags(
+            self.tags.get(name, {}), self.params["tags"], purge=self.params["purge_tags"]
+        )
 
     def _tag(self, name: str) -> None:
-        to_set, to_unset = self._compare_tags(name)
+        to_set, to_unset = compare_aws_tags(self.tags[name], self._tags_of(name), True)
         if to_set:
             self.client.tag_resource(
                 ResourceARN=self.arns[name],

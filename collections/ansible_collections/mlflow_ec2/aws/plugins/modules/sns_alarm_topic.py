@@ -110,8 +110,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     ansible_dict_to_boto3_tag_list,
     boto3_tag_list_to_ansible_dict,
-    compare_aws_tags,
 )
+from ansible_collections.mlflow_ec2.aws.plugins.module_utils.tags import wanted_tags
 
 _PENDING = "PendingConfirmation"
 _NOT_FOUND = ("NotFound", "NotFoundException", "ResourceNotFound", "ResourceNotFoundException")
@@ -160,12 +160,9 @@ class Topic:
         asked = {f"{one['protocol']} {one['endpoint']}" for one in self.params["subscriptions"]}
         pending = {name for name, arn in self.subscriptions.items() if not arn.startswith("arn:")}
         wanted["subscriptions"] = sorted(asked | pending)
-        if self.params["tags"] is not None:
-            to_set, to_unset = compare_aws_tags(
-                current["tags"], self.params["tags"], self.params["purge_tags"]
-            )
-            kept = {key: value for key, value in current["tags"].items() if key not in to_unset}
-            wanted["tags"] = kept | to_set
+        wanted["tags"] = wanted_tags(
+            current["tags"], self.params["tags"], purge=self.params["purge_tags"]
+        )
         return wanted
 
     def present(self) -> dict[str, Any]:
