@@ -48,9 +48,9 @@ def site(aws: LocalAws) -> sites.Site:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def copy(aws: LocalAws) -> sites.Site:
-    """The deployment that is restored."""
+    """The deployment that is restored, which has another address each time."""
     return sites.Site(
         LocalAws(aws.directory, aws.port, {"deployment": COPY, "restore_source": NAME}), COPY
     )
