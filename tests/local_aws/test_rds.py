@@ -178,6 +178,10 @@ def test_parameter_set_as_pending_reboot_is_not_in_force_before_a_reboot(
     while database.ask("SHOW maintenance_work_mem") != [("128MB",)]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    # The server has the value shortly before the job that brought it is done.
+    while apply_status(database) == "applying":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     before = database.ask("SHOW work_mem"), apply_status(database)
     database.client.reboot_db_instance(DBInstanceIdentifier=Database.name)
     database.wait("available")
