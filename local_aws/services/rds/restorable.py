@@ -5,7 +5,7 @@
 3. `advance` archives the log up to now and moves the end of the window there. On RDS that happens
    every five minutes. Here it happens in the background when the end is described and older than
    ``LOCAL_AWS_RDS_LOG_SECONDS``: an instance that nobody looks at costs nothing.
-4. Without backups, there is no window, and `close` forgets the archive.
+4. `close` ends the window and deletes the archive when backups are switched off.
 
 Times have whole seconds, like RestoreTime.
 
