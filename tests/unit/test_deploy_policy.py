@@ -45,6 +45,17 @@ def test_policy_with_the_longest_name_fits_a_managed_policy() -> None:
     assert len("".join(text.split())) <= LONGEST_MANAGED_POLICY
 
 
+def test_each_action_has_a_row_in_the_mutations() -> None:
+    """The suites compare the rows with their requests; a new suite may not forget its own."""
+    files = ROOT / "docs/iam/actions"
+    # These are called with the newest stack only, where provisioning is refused without them.
+    newest = (files / "newest_stack.txt").read_text().split()
+    needed = {line for file in files.glob("*.txt") for line in file.read_text().split()}
+    table = (ROOT / "docs/iam/mutations.md").read_text()
+
+    assert [one for one in sorted(needed - set(newest)) if f"| `{one}` |" not in table] == []
+
+
 def test_patterns_of_actions_match_the_needed_actions_only(
     statements: list[dict[str, Any]],
 ) -> None:
