@@ -15,12 +15,17 @@ grep -E '^mlflow_(mse|accuracy)_[a-z]+\{run_id="' <<<"$metrics" | head -n 12
 # As a shell reads them back.
 printf -v quoted_ca %q "$ca"
 printf -v quoted_token %q "$(value metrics_token_file)"
+# Without monitoring there is no such file.
+monitoring=
+if [ -e "$1/monitoring.env" ]; then
+    monitoring=$'\n'"Prometheus    $(value prometheus_url)  (user and password: $1/monitoring.env)"
+fi
 cat <<END
 
 api_gateway_endpoint = $endpoint
 ec2_public_ip = $(value ec2_public_ip)
 
-MLflow        $(value mlflow_tracking_uri)  (user and password: $1/mlflow.env, certificate: $1/ca.pem)
+MLflow        $(value mlflow_tracking_uri)  (user and password: $1/mlflow.env, certificate: $1/ca.pem)$monitoring
 metrics       curl --cacert $quoted_ca -H "Authorization: Bearer \$(cat $quoted_token)" $endpoint/metrics
 host          $(value ssh_command)
 experiments   set -a; . $1/mlflow.env; set +a; .venv/bin/python models/train.py models/configs/random_forest.json

@@ -144,6 +144,7 @@ def aws() -> Iterator[LocalAws]:
         5579,
         {
             "deployment": NAME,
+            "monitoring_enabled": False,
             # The inventory of local AWS has it otherwise than the role.
             "aws_rds_deletion_protection": True,
             # A play of the tests' own would look for it beside itself.

@@ -50,7 +50,7 @@ def main() -> None:
     aws = LocalAws(
         ROOT / ".cache/bench-provisioning",
         5578,
-        {"deployment": "bench"},
+        {"deployment": "bench", "monitoring_enabled": False},
     )
     for running in started(aws):
         measure(running, options.repeat)

@@ -138,7 +138,7 @@ def aws() -> Iterator[LocalAws]:
         LocalAws(
             ROOT / ".cache/life",
             5577,
-            {"deployment": NAME, "aws_rds_monitoring_seconds": 60},
+            {"deployment": NAME, "aws_rds_monitoring_seconds": 60, "monitoring_enabled": False},
         )
     )
 

@@ -18,6 +18,6 @@ def aws() -> Iterator[LocalAws]:
         LocalAws(
             ROOT / ".cache/provisioning",
             5571,
-            {"deployment": "prov"},
+            {"deployment": "prov", "monitoring_enabled": False},
         )
     )

@@ -39,7 +39,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 
 def account(factory: pytest.TempPathFactory, kinds: str) -> Iterator[LocalAws]:
     # A lab's student has more rights than the deploy policy.
-    variables = {} if "lab" in kinds else {"deployment": NAME}
+    variables = {} if "lab" in kinds else {"deployment": NAME, "monitoring_enabled": False}
     settings = {"LOCAL_AWS_ACCOUNT": kinds, "LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "5"}
     yield from started(
         LocalAws(factory.mktemp("aws"), free_port(), variables, settings, neighbours_of=NAME)

@@ -28,7 +28,7 @@ def lagging(port: int, **settings: int) -> Iterator[LocalAws]:
         LocalAws(
             ROOT / ".cache" / NAME,
             port,
-            {"deployment": NAME},
+            {"deployment": NAME, "monitoring_enabled": False},
             {f"LOCAL_AWS_{name}": str(value) for name, value in settings.items()},
         )
     )

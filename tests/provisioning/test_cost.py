@@ -35,7 +35,7 @@ AT_MOST = {
 @pytest.fixture
 def nowhere(tmp_path: Path) -> LocalAws:
     """An AWS that does not run."""
-    return LocalAws(tmp_path, 5573)
+    return LocalAws(tmp_path, 5573, {"monitoring_enabled": False})
 
 
 def dollars(output: str) -> dict[str, float]:

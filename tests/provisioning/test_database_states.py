@@ -25,7 +25,7 @@ def aws() -> Iterator[LocalAws]:
         LocalAws(
             ROOT / ".cache/database-states",
             5575,
-            {"deployment": NAME},
+            {"deployment": NAME, "monitoring_enabled": False},
             # So that the playbooks meet the states in which RDS is at work.
             {"LOCAL_AWS_RDS_SECONDS": "20", "LOCAL_AWS_RDS_MODIFY_SECONDS": "6"},
         )

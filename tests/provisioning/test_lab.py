@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-LAB = ("-e", "@inventory/lab.yml", "-e", "deployment=lab")
+LAB = ("-e", "@inventory/lab.yml", "-e", "deployment=lab", "-e", "monitoring_enabled=false")
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,9 @@ ROTATE = json.dumps({"aws_secretsmanager_rotate": ["reader-database"]})
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[LocalAws]:
-    yield from started(LocalAws(ROOT / ".cache/reader", 5581, {"deployment": NAME}))
+    yield from started(
+        LocalAws(ROOT / ".cache/reader", 5581, {"deployment": NAME, "monitoring_enabled": False})
+    )
 
 
 def played(aws: LocalAws, playbook: str, *arguments: str) -> str:

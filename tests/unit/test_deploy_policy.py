@@ -46,7 +46,7 @@ def test_policy_with_the_longest_name_fits_a_managed_policy() -> None:
 
 
 def test_each_action_has_a_row_in_the_mutations() -> None:
-    """The suites compare the rows with their requests; a new suite may not forget its own."""
+    """The suites compare the rows with their requests; a new suite needs rows, too."""
     files = ROOT / "docs/iam/actions"
     # These are called with the newest stack only, where provisioning is refused without them.
     newest = (files / "newest_stack.txt").read_text().split()

@@ -43,7 +43,7 @@ def site() -> Iterator[Site]:
         LocalAws(
             ROOT / ".cache/upgrade",
             5576,
-            {"deployment": NAME, "aws_rds_monitoring_seconds": 60},
+            {"deployment": NAME, "aws_rds_monitoring_seconds": 60, "monitoring_enabled": False},
         ),
         NAME,
     )
