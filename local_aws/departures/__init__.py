@@ -26,7 +26,13 @@ from local_aws.services.ec2 import (
     tag_resource_types,
 )
 from local_aws.services.freetier import account_plan
-from local_aws.services.s3 import actions, bucket_list, bytes_on_disk, versions
+from local_aws.services.s3 import (
+    actions,
+    bucket_list,
+    bytes_on_disk,
+    conditional_writes,
+    versions,
+)
 from local_aws.services.servicequotas import quotas
 from local_aws.services.sns import confirmation
 
@@ -40,6 +46,7 @@ _ALL = (
     dry_run,
     tag_resource_types,
     bytes_on_disk,
+    conditional_writes,
     conflicts,
     endpoint,
     stages,

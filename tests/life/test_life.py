@@ -58,6 +58,14 @@ def test_new_deployment_has_no_drift(aws: LocalAws) -> None:
     assert "has not drifted" in drift.output
 
 
+def test_unlock_of_a_deployment_without_a_lock_changes_nothing(aws: LocalAws) -> None:
+    unlock = aws.play("playbooks/unlock.yml")
+
+    assert unlock.returncode == 0, unlock.output
+    assert f"Deployment {NAME} is not locked." in unlock.output
+    assert unlock.recap["changed"] == 0, unlock.output
+
+
 def test_database_s_monitoring_has_a_role_that_is_for_nothing_else(hand: Hand) -> None:
     role = hand.aws.client("iam").get_role(RoleName=f"{NAME}-mlflow-monitoring-us-east-1")["Role"]
     [statement] = role["AssumeRolePolicyDocument"]["Statement"]

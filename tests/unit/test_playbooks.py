@@ -34,6 +34,25 @@ def test_index_lists_each_playbook() -> None:
     assert listed == {path.stem for path in (ROOT / "playbooks").glob("*.yml")}
 
 
+def imports(playbook: Path) -> set[str]:
+    """Return the playbooks that one imports, and those that these import."""
+    found: set[str] = set()
+    for play in yaml.safe_load(playbook.read_text()):
+        if name := play.get("ansible.builtin.import_playbook"):
+            path = playbook.parent / name
+            found |= {path.stem} | imports(path)
+    return found
+
+
+def test_playbooks_that_change_a_deployment_take_its_lock() -> None:
+    playbooks = [ROOT / "site.yml", *(ROOT / "playbooks").glob("*.yml")]
+    without = {path.stem for path in playbooks if "lock" not in imports(path)}
+    # They read, or write files of this machine only.
+    readers = {"backfill", "cost", "drift", "outputs", "preflight", "status", "verify"}
+
+    assert without == readers | {"configuration", "lock", "unlock"}
+
+
 def test_environment_of_calls_is_evaluated_once(tmp_path: Path) -> None:
     playbook = tmp_path / "playbook.yml"
     configuration = ROOT / "playbooks/configuration.yml"

@@ -77,6 +77,14 @@ def test_module_stops_at_its_limit(
     assert count(s3) == 1
 
 
+def test_module_keeps_the_keys_it_is_told_to(s3: Any, run_module: RunModule) -> None:
+    first = run_module(MODULE, bucket=BUCKET, keep=["b"])
+    second = run_module(MODULE, bucket=BUCKET, keep=["b"])
+
+    assert (first["deleted"], second["deleted"], second["finished"]) == (2, 0, True)
+    assert count(s3) == 2
+
+
 def test_module_on_missing_bucket_finds_it_empty(run_module: RunModule) -> None:
     result = run_module(MODULE, bucket="missing")
 

@@ -27,6 +27,12 @@ options:
       - The most versions that one call of the module deletes, rounded up to whole requests.
     type: int
     default: 10000
+  keep:
+    description:
+      - Keys of objects that are not deleted.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -48,7 +54,7 @@ deleted:
   type: int
   sample: 1234
 finished:
-  description: Whether the bucket was seen to be empty.
+  description: Whether the bucket was seen to be empty, except for what O(keep) names.
   returned: always
   type: bool
   sample: true
@@ -78,8 +84,13 @@ class DeletionError(Exception):
     """S3 has refused to delete an object."""
 
 
-def list_versions(client: Any, bucket: str, most: int) -> list[list[dict[str, str]]]:
-    """Return the first versions of a bucket in pages, `most` in all, rounded up to pages."""
+def list_versions(
+    client: Any, bucket: str, most: int, keep: list[str]
+) -> list[list[dict[str, str]]]:
+    """Return the first versions of a bucket in pages, `most` in all, rounded up to pages.
+
+    Versions of the keys in `keep` are left out.
+    """
     pages: list[list[dict[str, str]]] = []
     # Retried as a whole: a page that failed would end the listing.
     paginator = client.get_paginator("list_object_versions")
@@ -87,6 +98,7 @@ def list_versions(client: Any, bucket: str, most: int) -> list[list[dict[str, st
         found = [
             {"Key": version["Key"], "VersionId": version["VersionId"]}
             for version in page.get("Versions", []) + page.get("DeleteMarkers", [])
+            if version["Key"] not in keep
         ]
         if found:
             pages.append(found)
@@ -132,6 +144,7 @@ def main() -> None:
         argument_spec={
             "bucket": {"type": "str", "required": True},
             "limit": {"type": "int", "default": 10 * PAGE},
+            "keep": {"type": "list", "elements": "str", "default": [], "no_log": False},
         },
         supports_check_mode=True,
     )
@@ -139,9 +152,8 @@ def main() -> None:
     client = module.client("s3", retry_decorator=AWSRetry.jittered_backoff(retries=8))
     retried = AWSRetry.jittered_backoff(retries=8)
     try:
-        pages = retried(list_versions)(
-            client, bucket, PAGE if module.check_mode else module.params["limit"]
-        )
+        most = PAGE if module.check_mode else module.params["limit"]
+        pages = retried(list_versions)(client, bucket, most, module.params["keep"])
         if module.check_mode:
             deleted = sum(map(len, pages))
         else:
