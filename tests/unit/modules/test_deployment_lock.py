@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from ansible_collections.mlflow_ec2.aws.plugins.callback.lock import release
 from ansible_collections.mlflow_ec2.aws.plugins.module_utils import lock_keeper
 from ansible_collections.mlflow_ec2.aws.plugins.module_utils.lock_keeper import (
     is_running,
@@ -197,6 +198,28 @@ def test_keeper_releases_its_own_lock_only(
 
     assert keeper.wait(timeout=30) == 0
     assert versions(s3) == []
+
+
+def test_run_waits_for_the_process_that_releases_the_lock() -> None:
+    # It needs some time after SIGTERM.
+    program = "trap 'sleep 1; exit' TERM; echo ready; while sleep 0.1; do :; done"
+    keeper = subprocess.Popen(["bash", "-c", program], stdout=subprocess.PIPE)
+    assert keeper.stdout is not None
+    assert keeper.stdout.readline() == b"ready\n"
+    start = start_of(keeper.pid)
+    release(os.getpid() + 1, {"process": keeper.pid, "start": start})
+    assert keeper.poll() is None
+
+    release(os.getpid(), {"process": keeper.pid, "start": start})
+    assert keeper.wait(timeout=5) == 0
+
+
+def test_run_without_the_process_that_releases_the_lock_warns(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    release(os.getpid(), {"process": os.getpid(), "start": 1})
+
+    assert "has ended before the run" in " ".join(capfd.readouterr().err.split())
 
 
 def test_keeper_without_a_lock_ends() -> None:

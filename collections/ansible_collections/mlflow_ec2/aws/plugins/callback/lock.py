@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ansible.plugins.callback import CallbackBase
+from ansible.utils.display import Display
 from ansible_collections.mlflow_ec2.aws.plugins.module_utils.lock_keeper import is_running
 
 if TYPE_CHECKING:
@@ -50,7 +51,13 @@ class CallbackModule(CallbackBase):
 def release(run: int, keeper: dict[str, Any]) -> None:
     """Let the process release the lock, and wait for it; `run` is the process of the run."""
     # Children of the run have inherited the registration.
-    if os.getpid() != run or not is_running(keeper["process"], keeper["start"]):
+    if os.getpid() != run:
+        return
+    if not is_running(keeper["process"], keeper["start"]):
+        Display().warning(
+            "The process that releases the lock has ended before the run. If the lock is still "
+            "there, the next run on this machine removes it."
+        )
         return
     with suppress(ProcessLookupError):
         os.kill(keeper["process"], signal.SIGTERM)

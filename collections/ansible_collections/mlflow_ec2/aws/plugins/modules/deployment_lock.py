@@ -116,7 +116,7 @@ lock:
       type: str
       sample: 3sL4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY
     since:
-      description: When it was taken, by the clock of S3.
+      description: When it was taken; for the lock of another run, by the clock of S3.
       type: str
       sample: 2026-11-29 14:40:12 UTC
     holder:
@@ -164,7 +164,7 @@ class Lock:
     owner
         Who took it, as the module's option has it.
     since
-        When it was taken, by the clock of S3.
+        When it was taken; for the lock of another run, by the clock of S3.
     """
 
     version_id: str
@@ -184,7 +184,7 @@ class Lock:
         """Whether its process is running on this machine; None if it is another's."""
         if self.owner.get("machine") != machine():
             return None
-        return is_running(self.owner["process"], self.owner["start"])
+        return is_running(self.owner.get("process", 0), self.owner.get("start", 0))
 
     def describe(self) -> dict[str, str]:
         """Return it as the module does."""
