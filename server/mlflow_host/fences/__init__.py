@@ -38,6 +38,7 @@ REGISTRY = "mlflow/store/artifact/artifact_repository_registry.py"
 MODELS = "mlflow/store/tracking/dbmodels/models.py"
 MESSAGES = "mlflow/protos/service_pb2.py"
 VALIDATION = "mlflow/utils/validation.py"
+USERS = "mlflow/server/auth/db/models.py"
 DELIVERY = "mlflow/webhooks/delivery.py"
 GATEWAY = "mlflow/gateway"
 HTTP_PROTOCOL = "uvicorn/protocols/http/httptools_impl.py:HttpToolsProtocol"
@@ -51,6 +52,39 @@ APPLICATION = (
     f"{AUTH}:add_fastapi_permission_middleware",
     f"{FASTAPI}:create_fastapi_app",
 )
+
+# What runs hold: columns of the tables, and fields of the messages.
+RUN_TABLES = {
+    f"{MODELS}:SqlLatestMetric": ("key", "value", "timestamp", "step", "is_nan", "run_uuid"),
+    f"{MODELS}:SqlParam": ("key", "value", "run_uuid"),
+    f"{MODELS}:SqlTag": ("key", "value", "run_uuid"),
+    f"{MODELS}:SqlInput": (
+        *("input_uuid", "source_type", "source_id", "destination_type", "destination_id"),
+        "step",
+    ),
+    f"{MODELS}:SqlInputTag": ("input_uuid", "name", "value"),
+    f"{MODELS}:SqlDataset": (
+        *("dataset_uuid", "experiment_id", "name", "digest", "dataset_source_type"),
+        *("dataset_source", "dataset_schema", "dataset_profile"),
+    ),
+}
+RUN_MESSAGES = {
+    f"{MESSAGES}:Run": ("info", "data", "inputs", "outputs"),
+    f"{MESSAGES}:RunData": ("metrics", "params", "tags"),
+    f"{MESSAGES}:RunInputs": ("dataset_inputs", "model_inputs"),
+    f"{MESSAGES}:RunOutputs": ("model_outputs",),
+    # All but the first four belong to metrics of logged models, not of runs.
+    f"{MESSAGES}:Metric": (
+        *("key", "value", "timestamp", "step"),
+        *("dataset_name", "dataset_digest", "model_id", "run_id"),
+    ),
+    f"{MESSAGES}:Param": ("key", "value"),
+    f"{MESSAGES}:RunTag": ("key", "value"),
+    f"{MESSAGES}:DatasetInput": ("tags", "dataset"),
+    f"{MESSAGES}:InputTag": ("key", "value"),
+    f"{MESSAGES}:Dataset": ("name", "digest", "source_type", "source", "schema", "profile"),
+    f"{MESSAGES}:ModelOutput": ("model_id", "step"),
+}
 
 # In the order in which they are applied.
 FENCES = (
@@ -112,40 +146,9 @@ FENCES = (
             f"{TRACKING}:SqlAlchemyStore._get_run_inputs",
             f"{TRACKING}:SqlAlchemyStore._get_model_outputs_bulk",
         ),
-        tables={
-            f"{MODELS}:SqlLatestMetric": (
-                *("key", "value", "timestamp", "step", "is_nan", "run_uuid"),
-            ),
-            f"{MODELS}:SqlParam": ("key", "value", "run_uuid"),
-            f"{MODELS}:SqlTag": ("key", "value", "run_uuid"),
-            f"{MODELS}:SqlInput": (
-                *("input_uuid", "source_type", "source_id", "destination_type", "destination_id"),
-                "step",
-            ),
-            f"{MODELS}:SqlInputTag": ("input_uuid", "name", "value"),
-            f"{MODELS}:SqlDataset": (
-                *("dataset_uuid", "experiment_id", "name", "digest", "dataset_source_type"),
-                *("dataset_source", "dataset_schema", "dataset_profile"),
-            ),
-        },
+        tables=RUN_TABLES,
         messages={
-            f"{MESSAGES}:Run": ("info", "data", "inputs", "outputs"),
-            f"{MESSAGES}:RunData": ("metrics", "params", "tags"),
-            f"{MESSAGES}:RunInputs": ("dataset_inputs", "model_inputs"),
-            f"{MESSAGES}:RunOutputs": ("model_outputs",),
-            # All but the first four belong to metrics of logged models, not of runs.
-            f"{MESSAGES}:Metric": (
-                *("key", "value", "timestamp", "step"),
-                *("dataset_name", "dataset_digest", "model_id", "run_id"),
-            ),
-            f"{MESSAGES}:Param": ("key", "value"),
-            f"{MESSAGES}:RunTag": ("key", "value"),
-            f"{MESSAGES}:DatasetInput": ("tags", "dataset"),
-            f"{MESSAGES}:InputTag": ("key", "value"),
-            f"{MESSAGES}:Dataset": (
-                *("name", "digest", "source_type", "source", "schema", "profile"),
-            ),
-            f"{MESSAGES}:ModelOutput": ("model_id", "step"),
+            **RUN_MESSAGES,
             f"{MESSAGES}:SearchRuns.Response": ("runs", "next_page_token"),
         },
     ),
@@ -175,6 +178,87 @@ FENCES = (
         "wsgi_bridge",
         required=True,
         functions=(f"{FASTAPI}:create_fastapi_app",),
+    ),
+    # Before `flask_shortcut`, which would hand its requests to Flask.
+    Fence(
+        "hot_routes",
+        required=False,
+        functions=(
+            *(
+                f"{HANDLERS}:{function}"
+                for function in (
+                    *("_create_run", "_update_run", "_get_run", "_log_metric", "_log_param"),
+                    *("_log_batch", "_set_tag", "_get_tracking_store", "_get_request_message"),
+                    "get_run_impl",
+                )
+            ),
+            *(
+                f"{TRACKING}:SqlAlchemyStore.{function}"
+                for function in (
+                    *("create_run", "update_run_info", "get_run", "log_metric", "log_param"),
+                    *("log_batch", "set_tag", "_log_metrics", "_log_params", "_set_tags"),
+                    *("_update_latest_metrics_if_necessary", "sanitize_metric_value"),
+                )
+            ),
+            *(
+                f"{VALIDATION}:{function}"
+                for function in (
+                    *("_validate_metric", "_validate_param", "_validate_tag"),
+                    *("_validate_batch_log_limits", "_validate_param_keys_unique"),
+                )
+            ),
+            *(
+                f"{AUTH}:{function}"
+                for function in (
+                    *("_before_request", "_after_request", "authenticate_request_basic_auth"),
+                    *("validate_can_read_run", "validate_can_update_run"),
+                    *("validate_can_create_run", "validate_can_log_metric"),
+                    *("validate_can_log_batch", "redact_get_run_model_links"),
+                )
+            ),
+            "mlflow/utils/name_utils.py:_generate_random_name",
+        ),
+        tables={
+            **RUN_TABLES,
+            f"{MODELS}:SqlExperiment": (
+                *("experiment_id", "name", "workspace", "artifact_location", "lifecycle_stage"),
+                *("creation_time", "last_update_time"),
+            ),
+            f"{MODELS}:SqlRun": (
+                *("run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id"),
+                *("status", "start_time", "end_time", "deleted_time", "source_version"),
+                *("lifecycle_stage", "artifact_uri", "experiment_id"),
+            ),
+            f"{MODELS}:SqlMetric": ("key", "value", "timestamp", "step", "is_nan", "run_uuid"),
+            f"{USERS}:SqlUser": ("id", "username", "password_hash", "is_admin"),
+            f"{USERS}:SqlRole": ("id", "name", "workspace", "description"),
+            f"{USERS}:SqlRolePermission": (
+                *("id", "role_id", "resource_type", "resource_pattern", "permission"),
+            ),
+            f"{USERS}:SqlUserRoleAssignment": ("id", "user_id", "role_id"),
+        },
+        messages={
+            **RUN_MESSAGES,
+            f"{MESSAGES}:RunInfo": (
+                *("run_id", "run_uuid", "run_name", "experiment_id", "user_id", "status"),
+                *("start_time", "end_time", "artifact_uri", "lifecycle_stage"),
+            ),
+            f"{MESSAGES}:CreateRun": (
+                *("experiment_id", "user_id", "run_name", "start_time", "tags"),
+            ),
+            f"{MESSAGES}:CreateRun.Response": ("run",),
+            f"{MESSAGES}:UpdateRun": (*("run_id", "run_uuid", "status", "end_time", "run_name"),),
+            f"{MESSAGES}:UpdateRun.Response": ("run_info",),
+            f"{MESSAGES}:GetRun": ("run_id", "run_uuid"),
+            f"{MESSAGES}:GetRun.Response": ("run",),
+            f"{MESSAGES}:LogMetric": (
+                *("run_id", "run_uuid", "key", "value", "timestamp", "step"),
+                *("model_id", "dataset_name", "dataset_digest"),
+            ),
+            f"{MESSAGES}:LogParam": ("run_id", "run_uuid", "key", "value"),
+            f"{MESSAGES}:LogBatch": ("run_id", "metrics", "params", "tags"),
+            f"{MESSAGES}:SetTag": ("run_id", "run_uuid", "key", "value"),
+        },
     ),
     Fence(
         "flask_shortcut",

@@ -22,6 +22,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from sqlalchemy import String, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from mlflow_host import run_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -33,31 +35,17 @@ if TYPE_CHECKING:
 
 # How many runs one question is about.
 AT_ONCE = 1000
-# Messages have no field that is null. A double is never written as an integer: PostgreSQL leaves
-# the decimal point out below 1e15.
-_HELD = text("""
-    SELECT run_uuid, 'metrics', json_agg(json_build_object(
-        'key', key, 'value', CASE
-            WHEN is_nan THEN '"NaN"'::json
-            WHEN value = trunc(value) AND abs(value) < 1e15 THEN (value::text || '.0')::json
-            ELSE to_json(value) END,
-        'timestamp', timestamp, 'step', step))::text
+_HELD = text(f"""
+    SELECT run_uuid, 'metrics', {run_json.METRICS}
     FROM latest_metrics WHERE run_uuid = ANY(:runs) GROUP BY run_uuid
     UNION ALL
-    SELECT run_uuid, 'params', json_agg(json_build_object('key', key, 'value', value))::text
+    SELECT run_uuid, 'params', {run_json.PARAMS}
     FROM params WHERE run_uuid = ANY(:runs) GROUP BY run_uuid
     UNION ALL
-    SELECT run_uuid, 'tags', json_agg(json_strip_nulls(
-        json_build_object('key', key, 'value', value)))::text
+    SELECT run_uuid, 'tags', {run_json.TAGS}
     FROM tags WHERE run_uuid = ANY(:runs) GROUP BY run_uuid
     UNION ALL
-    SELECT destination_id, 'dataset_inputs', json_agg(json_strip_nulls(json_build_object(
-        'tags', (
-            SELECT json_agg(json_build_object('key', input_tags.name, 'value', input_tags.value))
-            FROM input_tags WHERE input_tags.input_uuid = inputs.input_uuid),
-        'dataset', json_build_object(
-            'name', name, 'digest', digest, 'source_type', dataset_source_type,
-            'source', dataset_source, 'schema', dataset_schema, 'profile', dataset_profile))))::text
+    SELECT destination_id, 'dataset_inputs', {run_json.DATASETS}
     FROM inputs JOIN datasets ON inputs.source_id = datasets.dataset_uuid
     WHERE destination_type = 'RUN' AND destination_id = ANY(:runs) GROUP BY destination_id
     UNION ALL
@@ -67,7 +55,7 @@ _HELD = text("""
     WHERE source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT'
         AND source_id = ANY(:runs)
     GROUP BY source_id
-    """).bindparams(bindparam("runs", type_=ARRAY(String)))
+    """).bindparams(bindparam("runs", type_=ARRAY(String)))  # noqa: S608  constants only
 # The parts of a run in an answer, and which of the above each holds.
 _PARTS = {
     "data": ("metrics", "params", "tags"),

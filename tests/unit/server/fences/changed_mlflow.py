@@ -14,6 +14,7 @@ from tests.tracking_server import VERSION, environment
 if TYPE_CHECKING:
     from pathlib import Path
 
+MODELS = "mlflow/store/tracking/dbmodels/models.py"
 SERIALIZED = re.compile(r"AddSerializedFile\((b'.*')\)$", re.MULTILINE)
 
 
@@ -50,11 +51,10 @@ def change(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
-def add_column(root: Path, table: str, column: str = "comment") -> None:
+def add_column(root: Path, table: str, column: str = "comment", file: str = MODELS) -> None:
     """Add a column to a class of MLflow's tables; the database has to get it as well."""
-    file = root / "mlflow/store/tracking/dbmodels/models.py"
     line = f"class {table}(Base):\n"
-    change(file, line, f"{line}    {column} = Column(String(50), nullable=True)\n")
+    change(root / file, line, f"{line}    {column} = Column(String(50), nullable=True)\n")
 
 
 def add_field(root: Path, message: str, field: str = "comment") -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 EX_CONFIG = 78
 LEFT_OUT = re.compile(r"Patch (\w+) is left out: ")
 # What the changes below concern.
-CHANGED = {"messages", "run_search", "flask_shortcut", "user_lookup"}
+CHANGED = {"messages", "run_search", "hot_routes", "flask_shortcut", "user_lookup"}
 QUESTIONS: list[dict[str, Any]] = [
     {"experiment_ids": ["0"]},
     {"experiment_ids": ["0"], "max_results": 1},

@@ -99,8 +99,9 @@ def test_fence_renamed_function_does_not_fit(fence: Fence, name: str, tmp_path: 
 @pytest.mark.parametrize("fence", [one for one in FENCES if one.tables], ids=lambda one: one.patch)
 def test_fence_added_column_does_not_fit(fence: Fence, tmp_path: Path) -> None:
     for name in fence.tables:
-        root = copy_files({name.partition(":")[0]}, tmp_path)
-        add_column(root, name.partition(":")[2])
+        file, _, table = name.partition(":")
+        root = copy_files({file}, tmp_path)
+        add_column(root, table, file=file)
         alone = replace(fence, functions=(), tables={name: fence.tables[name]}, messages={})
         [breach] = alone.breaches(release(), root)
         assert breach.startswith(f"{name} has the columns ['comment'")
