@@ -1,11 +1,13 @@
 """How fast and how small the tracking server is, beside `mlflow server` as MLflow comes.
 
-    python -m tests.bench.server [--runs 100000] [--requests 20000]
+    python -m tests.bench.server [--runs 100000] [--requests 20000] [--fasttrackml fml]
 
 Both serve the same database, filled with that many runs, at the same time: stock with nothing but
 its database and artifacts named, and without any login; ours with the settings that role mlflow
 writes, login included. One client each asks in turns over a connection that it keeps, so that what
 slows the machine slows both. Then many clients at once ask ours; any answer but 200 is a failure.
+Before, `tests.bench.writes` measures what a training job waits for, also beside FastTrackML, whose
+program is named if it is installed (`pip install fasttrackml`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.bench import writes
 from tests.bench.filled_schema import Size, fill
 from tests.postgres import running_cluster
 from tests.tracking_server import deployed_server, stock_server
@@ -120,6 +123,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--fasttrackml", metavar="PROGRAM", help="its program, fml")
     options = parser.parse_args()
     size = Size(EXPERIMENTS, options.runs // EXPERIMENTS)
     with ExitStack() as stack:
@@ -135,6 +139,11 @@ def main() -> int:
             print(f"| {name} | {len(server.processes())} | {server.pss() / 1e6:,.0f} |")
         print()
         compare(ours, stock)
+        servers = {"ours": ours, "stock": stock}
+        if options.fasttrackml:
+            partner = writes.fasttrackml(options.fasttrackml, cluster, directory)
+            servers["FastTrackML"] = stack.enter_context(partner)
+        writes.compare(servers, cluster, "server")
         statuses = crowd(ours, options.requests)
         print(f"\n{CLIENTS} clients at once, {options.requests:,} requests: {dict(statuses)}")
         print(f"Memory of ours afterwards: {ours.pss() / 1e6:,.0f} MB")

@@ -309,6 +309,8 @@ def unpatched_server(
         (directory / "basic_auth.ini")
         .read_text()
         .replace(settings["MLFLOW_BACKEND_STORE_URI"].replace("%", "%%"), cluster.url(database))
+        # Older versions read it from here only.
+        .replace("admin_password =\n", f"admin_password = {ADMIN_PASSWORD}\n")
     )
     settings["MLFLOW_BACKEND_STORE_URI"] = cluster.url(database)
     command = [

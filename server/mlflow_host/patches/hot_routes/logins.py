@@ -96,10 +96,6 @@ class Recent(Generic[K, V]):
         self._items: OrderedDict[K, V] = OrderedDict()
         self._lock = Lock()
 
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._items)
-
     def get(self, key: K) -> V | None:
         """Return an item, which is the latest from now on."""
         with self._lock:
@@ -218,9 +214,12 @@ class Logins:
             if key in self._learning:
                 return None
             self._learning.add(key)
-        lesson = self._ask(key, header, target)
-        if lesson is None:
-            self.end(key)
+        lesson = None
+        try:
+            lesson = self._ask(key, header, target)
+        finally:
+            if lesson is None:
+                self.end(key)
         return lesson
 
     def _ask(self, key: bytes, header: bytes, target: Target) -> Lesson | None:

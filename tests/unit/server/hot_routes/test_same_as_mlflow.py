@@ -150,7 +150,7 @@ class Side:
         )
         content: Any = answer.text
         if answer.headers.get("Content-Type") == "application/json":
-            content = json.loads(answer.text, parse_float=repr, parse_constant=str)
+            content = json.loads(answer.text, parse_float=exact_float, parse_constant=str)
             if request.route == "create" and answer.ok:
                 self.runs[content["run"]["info"]["run_id"]] = f"<run {len(self.runs)}>"
         headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -189,6 +189,11 @@ class Side:
                     (tuple(self.masked(_exact(one)) for one in row) for row in cursor), key=repr
                 )
         return found
+
+
+def exact_float(written: str) -> str:
+    """Return a number of JSON in one form; it has several."""
+    return repr(float(written))
 
 
 def _exact(value: Any) -> Any:
