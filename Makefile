@@ -161,6 +161,10 @@ molecule-full: system-test $(VENV)/.test ## every scenario, on Debian 12 as well
 e2e: system-test $(VENV)/.test ## the steps of a user, from make up to make down
 	env --unset=MAKEFLAGS --unset=MAKELEVEL $(BIN)/pytest -m 'not slow' tests/e2e
 
+.PHONY: faults
+faults: system-test $(VENV)/.test ## faults of host, database, network and S3 while a client logs: nothing is lost, doubled or stale
+	$(BIN)/pytest -m slow tests/faults
+
 .PHONY: pictures
 pictures: system-test-full $(VENV)/.test ## the pictures of the user interface and of the report in docs/pictures
 	PICTURES=docs/pictures $(BIN)/pytest -m slow tests/e2e/test_browser.py

@@ -32,6 +32,7 @@ case $mode in
     '') ;;
     test | test-full)
         wanted+=(
+            iproute2:tc:'slows down networks in the tests of faults'
             postgresql:pg_ctlcluster:'a database for the tests of the function'
             prometheus:promtool:'promtool checks the metrics'
             prometheus-blackbox-exporter:prometheus-blackbox-exporter:'data for the queries of the dashboards'

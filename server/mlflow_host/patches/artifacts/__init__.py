@@ -252,7 +252,7 @@ async def download_artifact(artifact_path: str, request: Request) -> Response:
         path = router._get_workspace_scoped_path(  # noqa: SLF001  as above
             validate_path_is_safe(artifact_path)
         )
-        answer = await asyncio.to_thread(
+        answer = await downloads.in_thread(
             downloads.answer_request, repository, path, request.method, request.headers
         )
     except MlflowException as error:

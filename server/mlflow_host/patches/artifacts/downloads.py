@@ -8,11 +8,14 @@ HEAD, first reads the object's description.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import posixpath
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from flask import Response as FlaskResponse
 from flask import request
@@ -23,14 +26,18 @@ from werkzeug.http import http_date
 from werkzeug.sansio.http import is_resource_modified
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from starlette.types import Receive, Scope, Send
     from werkzeug.datastructures import Headers
 
     Fields = Mapping[str, str] | Headers
 
+T = TypeVar("T")
+
 PIECE_BYTES = 1 << 20
+# A read keeps its thread until S3 answers. The event loop's own threads are few.
+_READS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="download")
 # What a browser would show of an artifact runs no script, loads nothing and has no origin. Images
 # and other parts of MLflow's own pages are not concerned, because their page's policy counts.
 SANDBOX = "sandbox; default-src 'none'"
@@ -67,6 +74,8 @@ class Body:
     def __init__(self, content: Any = None) -> None:
         """Take a body of boto3's; without one the answer is empty."""
         self._content = content
+        self._reading = Lock()
+        self._closed = False
 
     def __iter__(self) -> Self:
         """Return itself."""
@@ -74,20 +83,41 @@ class Body:
 
     def __next__(self) -> bytes:
         """Return the next piece; an error of S3's ends the connection to the client."""
-        piece: bytes = self._content.read(PIECE_BYTES) if self._content else b""
+        try:
+            with self._reading:
+                has_more = self._content and not self._closed
+                piece: bytes = self._content.read(PIECE_BYTES) if has_more else b""
+        finally:
+            if self._closed:
+                self.close()
         if not piece:
             raise StopIteration
         return piece
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Give the pieces to an event loop."""
-        while piece := await asyncio.to_thread(next, self, b""):
+        while piece := await in_thread(next, self, b""):
             yield piece
 
     def close(self) -> None:
-        """Release the connection to S3."""
-        if self._content:
-            self._content.close()
+        """Release the connection to S3; a read in progress does so at its end.
+
+        The content would wait for that read, and the event loop with it.
+        """
+        self._closed = True
+        if self._reading.acquire(blocking=False):
+            try:
+                if self._content:
+                    self._content.close()
+            finally:
+                self._reading.release()
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function that asks S3, in a thread of its own; it has the context of the request."""
+    call = contextvars.copy_context().run
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_READS, call, function, *arguments)
 
 
 @dataclass(frozen=True)

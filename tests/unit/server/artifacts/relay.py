@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -23,11 +24,14 @@ class Relay:
         How many bytes came from there.
     left
         How many more may come; then all connections are cut. None stands for no limit.
+    silent_after
+        After how many bytes from there a connection passes no more, for as long as this is set.
     """
 
     target: int
     received: int = 0
     left: int | None = None
+    silent_after: int | None = None
     _open: set[socket.socket] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,6 +68,7 @@ class Relay:
                     ).start()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, client: socket.socket) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while piece := source.recv(PIECE):
                 if sink is client:
@@ -73,6 +78,9 @@ class Relay:
                             self.left -= len(piece)
                             if self.left < 0:
                                 break
+                    passed += len(piece)
+                    while self.silent_after is not None and passed > self.silent_after:
+                        time.sleep(0.05)
                 sink.sendall(piece)
         for end in (source, sink):
             with contextlib.suppress(OSError):

@@ -206,6 +206,34 @@ def test_download_that_s3_breaks_off_is_no_whole_answer(store: Store, route: str
 
 
 @pytest.mark.parametrize("route", ROUTES)
+def test_download_that_client_leaves_while_s3_is_silent_delays_nobody(
+    store: Store, route: str
+) -> None:
+    store.keep("silent", bytes(64 * MIB))
+    store.relay.silent_after = 3 * MIB // 2
+    try:
+        # Each worker has several. They wait for S3 after the first piece.
+        for _ in range(8):
+            with (
+                contextlib.suppress(requests.RequestException),
+                store.server.session().get(
+                    route_of(store, route, "silent"), stream=True, timeout=2
+                ) as answer,
+            ):
+                for _ in answer.iter_content(MIB):
+                    pass
+        for _ in range(8):
+            store.server.session().get(
+                store.address("/api/2.0/mlflow/runs/get"), params={"run_id": store.run}, timeout=5
+            ).raise_for_status()
+    finally:
+        store.relay.silent_after = None
+
+    found = store.server.session().get(route_of(store, route, "silent"), timeout=20).content
+    assert found == bytes(64 * MIB)
+
+
+@pytest.mark.parametrize("route", ROUTES)
 def test_slow_clients_take_bounded_memory(store: Store, route: str) -> None:
     store.keep("slow", bytes(64 * MIB))
     with contextlib.ExitStack() as stack, Watch(store) as watch:
