@@ -30,7 +30,7 @@ NOT_RUN = {
     r"local_aws allow demo-drill$": "belongs to the drill",
     r"^make up PYTHON=": "tests/e2e/test_second_clone.py deploys with another Python, for minutes",
     r"pytest tests/unit/dashboards$": "make test and make test-full run them",
-    r"^make (test|test-full|stacks|lint|site|audit)$": "runs the tests and checks themselves",
+    r"^make (test|test-full|stacks|lint|site|audit|faults)$": "runs the tests themselves",
     r"^make bench$": "measures for an hour",
     r"tests\.bench\.provisioning$": "measures for many minutes",
     r"^make aws-report$|^tar -xzf aws-report": "tests/unit/transcript makes a report",

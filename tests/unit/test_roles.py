@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from ansible_collections.amazon.aws.plugins.modules import cloudwatchlogs_log_group
+from ansible_collections.mlflow_ec2.aws.plugins.action import apt_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
 APT_MODULES = {"ansible.builtin.apt", "ansible.legacy.apt", "apt"}
+# It calls apt's module.
+PACKAGES = "mlflow_ec2.aws.apt_packages"
 APT_LOCK_SECONDS = 600
 # https://github.com/terraform-aws-modules/terraform-aws-rds/issues/364
 # https://github.com/aws-samples/eks-workshop-v2/issues/1609
@@ -163,17 +166,18 @@ def apt_tasks() -> dict[str, dict[str, object]]:
 
 
 def downloads() -> dict[str, dict[str, Any]]:
-    """Return the tasks that fetch packages: by apt, or by a command of pip or uv."""
+    """Return the tasks that fetch packages: by a module, or by a command of pip or uv."""
     command = re.compile(r"\bpip\W+(?:install|download|sync)\b")
     return {
         where: task
         for where, task in all_tasks().items()
-        if APT_MODULES & task.keys() or command.search(str(task.get("ansible.builtin.command")))
+        if (APT_MODULES | {PACKAGES}) & task.keys()
+        or command.search(str(task.get("ansible.builtin.command")))
     }
 
 
 def test_downloads_are_repeated_when_they_fail() -> None:
-    assert len(downloads()) > len(apt_tasks()) > 3
+    assert len(downloads()) > len(apt_tasks()) + 3
     assert [
         where
         for where, task in downloads().items()
@@ -202,6 +206,7 @@ def test_apt_tasks_wait_as_long_as_unattended_upgrades_take() -> None:
 
     assert apt_tasks()
     assert impatient == set()
+    assert apt_packages.LOCK_SECONDS >= APT_LOCK_SECONDS
 
 
 def test_packages_are_installed_by_the_module_that_waits_for_the_lock() -> None:
