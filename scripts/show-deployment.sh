@@ -15,7 +15,7 @@ grep -E '^mlflow_(mse|accuracy)_[a-z]+\{run_id="' <<<"$metrics" | head -n 12
 # As a shell reads them back.
 printf -v quoted_ca %q "$ca"
 printf -v quoted_token %q "$(value metrics_token_file)"
-# Without monitoring there is no such file.
+# The file exists only if monitoring is on.
 monitoring=
 if [ -e "$1/monitoring.env" ]; then
     monitoring=$'\n'"Prometheus    $(value prometheus_url)  (user and password: $1/monitoring.env)"

@@ -9,14 +9,16 @@ DOCUMENTATION = r"""
 module: deployment_lock
 short_description: Lock a deployment, so that only one run changes it
 description:
-  - Takes the lock of a deployment, an object in a bucket, which S3 creates for one of several
-    callers only. If another run holds it, the module fails, and says who runs what since when.
+  - Takes the lock of a deployment. The lock is an object in a bucket. If several runs create it at
+    the same time, only one of them succeeds.
+  - If another run holds the lock, the module fails. The error names the user, the playbook and the
+    time since when it runs.
   - The lock is released when the run of the playbook ends, also if it fails or is killed. A process
     of the control machine waits for that (a callback named C(lock) makes the run wait for it).
   - A lock whose process has ended on this machine is stale. The module takes it over with a
     warning. Whether a process of another machine is running cannot be known from here;
     O(state=absent) breaks its lock.
-  - It takes no lock in check mode, and none if there is no bucket.
+  - The module does not take the lock in check mode, or if the bucket does not exist.
 author:
   - MLflow on EC2 contributors
 options:
@@ -216,7 +218,7 @@ class Locks:
         )
 
     def take(self, owner: dict[str, Any], warn: Any) -> Lock | None:
-        """Take the lock, and return it; None if there is no bucket.
+        """Take the lock, and return it; return None if the bucket does not exist.
 
         Raises
         ------
