@@ -162,6 +162,9 @@ def _json(response: Response) -> dict[str, Any] | None:
         or not (is_short or response.status_code < HTTPStatus.BAD_REQUEST)
     ):
         return None
+    # boto3 closes what it has uploaded.
+    if flask_request.stream.closed:
+        return None
     content = flask_request.get_json(force=True, silent=True)
     return content if isinstance(content, dict) else None
 

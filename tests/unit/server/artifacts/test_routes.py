@@ -322,6 +322,19 @@ def test_upload_streams_without_file(store: Store, prefix: str) -> None:
     assert store.s3.head_object(Bucket=BUCKET, Key=store.key("up"))["ContentLength"] == SIZE
 
 
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("size", [0, 1, 2048])
+def test_upload_of_few_bytes_without_content_type_is_kept(
+    store: Store, prefix: str, size: int
+) -> None:
+    path = f"{prefix}/2.0/mlflow-artifacts/artifacts/{store.path('few')}"
+
+    answer = store.server.session().put(store.address(path), data=bytes(size), timeout=60)
+
+    assert answer.status_code == 200, answer.text
+    assert store.s3.get_object(Bucket=BUCKET, Key=store.key("few"))["Body"].read() == bytes(size)
+
+
 @pytest.mark.parametrize("name", ["plot.png", "a folder/plot.png"])
 def test_interface_upload_makes_no_file(store: Store, name: str) -> None:
     before = store.temporary.stat().st_mtime_ns
