@@ -12,7 +12,6 @@ import functools
 import hashlib
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -31,6 +30,8 @@ import yaml
 from ansible_collections.mlflow_ec2.aws.plugins.action.python_zipapp import write_zipapp
 
 from tests.conftest import ROOT
+from tests.tracking_server import schema
+from tests.tracking_server.settings import write_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,7 +207,7 @@ def installed(
     **variables: Any,
 ) -> Host:
     """Write what role mlflow writes; the parameters are those of `deployed_server`."""
-    settings = _write_settings(cluster, database, directory, free_port(), variables)
+    settings = _settings(cluster, database, directory, free_port(), variables)
     program = directory / "host" / "mlflow_host.pyz"
     program.parent.mkdir()
     write_zipapp(PROGRAM, program)
@@ -251,7 +252,11 @@ def deployed_server(
         Variables of the role.
     """
     host = installed(cluster, database, directory, environ, version, **variables)
+    is_new = schema.is_empty(cluster, database)
+    is_loaded = is_new and schema.load(cluster, database, version)
     host.apply()
+    if is_new and not is_loaded:
+        schema.save(cluster, database, version)
     workers = str(variables.get("mlflow_workers", 2))
     with _running(
         [*host.command, "serve", "--workers", workers], host.settings, directory / "log"
@@ -296,7 +301,7 @@ def unpatched_server(
     The parameters are those of `deployed_server`.
     """
     port = free_port()
-    settings = _write_settings(cluster, database, directory, port, variables)
+    settings = _settings(cluster, database, directory, port, variables)
     python = environment(version=version)
     settings |= {
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "session-key-of-the-tests-0123456789",
@@ -348,7 +353,7 @@ def free_port() -> int:
     return port
 
 
-def _write_settings(
+def _settings(
     cluster: Cluster, database: str, directory: Path, port: int, variables: dict[str, Any]
 ) -> dict[str, str]:
     """Write the role's files; return the server's environment."""
@@ -372,17 +377,8 @@ def _write_settings(
         "mlflow_public_urls": [f"http://127.0.0.1:{port}"],
         **variables,
     }
-    file = directory / "variables.json"
-    file.write_text(json.dumps(wanted))
-    _run(
-        *(Path(sys.executable).parent / "ansible-playbook", "--inventory=localhost,"),
-        *(Path(__file__).parent / "settings.yml", f"--extra-vars=@{file}"),
-    )
-    lines = (directory / "mlflow.env").read_text().splitlines()
-    pairs = [line.split("=", 1) for line in lines if line and line[0] != "#"]
-    # systemd's way of quoting, see systemd.exec(5) at EnvironmentFile.
-    values = {name: re.sub(r'\\(["\\$`])', r"\1", value[1:-1]) for name, value in pairs}
-    return {"PATH": os.environ["PATH"], "HOME": str(directory), **values}
+    written = write_settings(directory, wanted)
+    return {"PATH": os.environ["PATH"], "HOME": str(directory), **written}
 
 
 def _run(*command: str | Path, env: dict[str, str] | None = None, text: str = "") -> str:
