@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.sites import Site
 
 pytestmark = pytest.mark.slow
+SECONDS_SINCE_DRILL = 120
 POINT = re.compile(r"Recovery point (\d{8}T\d{6}Z)")
 
 
@@ -261,6 +262,8 @@ def test_drill_restores_compares_and_deletes(site: Site) -> None:
     assert "because clients changed them meanwhile: no table." in said
     assert "would lose what was logged in the last" in said
     assert site.aws.resources(DRILL) == []
+    recorded = site.ssh("cat /var/lib/prometheus/node-exporter/monitoring_drill.prom")
+    assert time.time() - float(recorded.split()[-1]) < SECONDS_SINCE_DRILL
     assert site.get("experiments/get-by-name", experiment_name="league")
 
 

@@ -682,6 +682,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "SELECT pg_has_role('watcher', 'pg_monitor', 'MEMBER')", expected=True
     ),
     "monitoring_disk_percent": file(MONITORING_RULES, "< 12 / 100$"),
+    "monitoring_drill_days": file(MONITORING_RULES, r"drill.* > 9 \* 86400 "),
     "monitoring_email_from": file(ALERTMANAGER_SETTINGS, 'smtp_from: "host@knobs.test"$'),
     "monitoring_email_to": file(ALERTMANAGER_SETTINGS, 'to: "operator@knobs.test"$'),
     # The inventory of local AWS has it on, as inventory.yml has.

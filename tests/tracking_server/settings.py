@@ -46,7 +46,9 @@ def write_settings(directory: Path, variables: dict[str, Any]) -> dict[str, str]
     _write(directory / read_only, "")
     for name in TEMPLATES:
         text = (ROOT / f"roles/mlflow/templates/{name}.j2").read_text()
-        _write(directory / name, templar.template(trust_as_template(text), escape_backslashes=False))
+        _write(
+            directory / name, templar.template(trust_as_template(text), escape_backslashes=False)
+        )
 
     lines = (directory / "mlflow.env").read_text().splitlines()
     pairs = [line.split("=", 1) for line in lines if line and line[0] != "#"]

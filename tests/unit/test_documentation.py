@@ -28,7 +28,7 @@ PATH = re.compile(r"[\w.-]+(/[\w.-]+)+/?|[\w-]+\.(py|yml|md|sh)")
 # an output, keys of facts, a setting of PostgreSQL, an option of a module.
 OTHERS = re.compile(
     r"mlflow_(mse|val_acc)\w*|mlflow_(admin|metrics|monitoring|server|server_database|reader|history)"
-    r"|mlflow_(latest_run|schema|tracking_uri)|monitoring_(database|pages|role_arn|backup_timestamp_seconds)"
+    r"|mlflow_(latest_run|schema|tracking_uri)|monitoring_(database|pages|role_arn|(backup|drill)_timestamp_seconds)"
     r"|recovery_(target_time|window)"
 )
 

@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = yaml.safe_load((ROLE / "defaults/main.yml").read_text
 # What a deployment sets that follows its champions, and switches the optional alerts on.
 VARIABLES = {
     "monitoring_certificate_hours": 2,
+    "monitoring_drill_days": 8,
     "monitoring_no_run_hours": 24,
     "monitoring_runbook_url": "https://mlflow.test/docs/runbook.md",
     "monitoring_token_days": 365,

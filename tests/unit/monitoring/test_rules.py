@@ -57,6 +57,7 @@ HEALTHY = {
     "node_memory_MemTotal_bytes": "100",
     "monitoring_token_changed_timestamp_seconds": "-1000",
     "monitoring_backup_timestamp_seconds": "-300",
+    "monitoring_drill_timestamp_seconds": "-300",
     'prometheus_rule_evaluation_failures_total{rule_group="g"}': "0",
     "prometheus_tsdb_compactions_failed_total": "0",
     "prometheus_tsdb_wal_writes_failed_total": "0",
@@ -100,6 +101,7 @@ COMPARED = (
     "Metric {metric} of the latest run of trees is worse than that of the champion of {model}"
     " by {difference}."
 )
+NO_DRILL = "The last successful drill was more than 8 days ago, or this host knows of none."
 RUN = {"run_id": "1", "run_name": "a", "experiment_name": "trees"}
 INFO = 'mlflowexporter_run_info{run_id="1",run_name="a",experiment_name="trees",status='
 CASES = [
@@ -236,6 +238,16 @@ CASES = [
         "critical",
     ),
     Case(
+        "MlflowDrillOld",
+        {"monitoring_drill_timestamp_seconds": str(-9 * DAY)},
+        *(14, 16, NO_DRILL),
+    ),
+    Case(
+        "MlflowDrillOld",
+        {"monitoring_drill_timestamp_seconds": "_"},
+        *(14, 16, NO_DRILL),
+    ),
+    Case(
         "MlflowTokenOld",
         {"monitoring_token_changed_timestamp_seconds": str(-366 * DAY)},
         *(4, 6, "The host got it 366d 0h 6m 0s ago."),
@@ -341,7 +353,10 @@ def test_rules_are_valid(folder: Path) -> None:
     for name, text in {
         "with.yml": rendered(),
         "without.yml": rendered(
-            monitoring_champions=[], monitoring_no_run_hours=0, monitoring_token_days=0
+            monitoring_champions=[],
+            monitoring_drill_days=0,
+            monitoring_no_run_hours=0,
+            monitoring_token_days=0,
         ),
     }.items():
         (folder / name).write_text(text)
