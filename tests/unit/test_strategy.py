@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import ansible.module_utils
 import mitogen
 import pytest
+from ansible.errors import AnsibleFileNotFound
 from ansible.modules import ping
+from ansible.parsing.dataloader import DataLoader
 from ansible_collections.mlflow_ec2.aws.plugins.strategy import warm
 from ansible_mitogen import module_finder, transport_config
 
@@ -128,6 +131,48 @@ def test_strategy_runs_a_module_of_a_collection_without_a_warning(tmp_path: Path
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "WARNING" not in done.stdout + done.stderr
+
+
+def load_variables(loader: Any, path: Path) -> Any:
+    """Load a file as Ansible loads those of `vars_files`."""
+    return loader.load_from_file(str(path), cache="vaulted", unsafe=True, trusted_as_template=True)
+
+
+def test_variable_files_unchanged_are_parsed_once_and_equal_ansibles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "vars.yml"
+    file.write_text("a: [1, '{{ b }}']\n")
+    loader = DataLoader()
+    load = Mock(wraps=loader.load)
+    monkeypatch.setattr(loader, "load", load)
+    assert warm.keep_variable_files(loader)
+    assert warm.keep_variable_files(loader)
+
+    first, second = load_variables(loader, file), load_variables(loader, file)
+
+    assert first == second == load_variables(DataLoader(), file)
+    assert load.call_count == 1
+
+
+def test_variable_files_changed_are_parsed_again(tmp_path: Path) -> None:
+    file = tmp_path / "vars.yml"
+    loader = DataLoader()
+    warm.keep_variable_files(loader)
+    with pytest.raises(AnsibleFileNotFound):
+        load_variables(loader, file)
+    file.write_text("a: 1\n")
+    assert load_variables(loader, file) == {"a": 1}
+    file.write_text("a: 22\n")
+    assert load_variables(loader, file) == {"a": 22}
+
+
+def test_variable_files_of_another_ansible_are_left_alone() -> None:
+    loader = SimpleNamespace(load_from_file=lambda file_name, cache: (file_name, cache))
+    own = loader.load_from_file
+
+    assert not warm.keep_variable_files(loader)
+    assert loader.load_from_file is own
 
 
 def parse(text: str | None) -> Any:

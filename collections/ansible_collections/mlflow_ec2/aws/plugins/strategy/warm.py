@@ -46,6 +46,8 @@ _LONGEST_TEMPORARY_DIRECTORY = 80
 _REPLACED_VERSIONS = {(0, 3, 54)}
 # Of the function that splits ansible_python_interpreter.
 _SPLIT_PARAMETERS = ["s", "candidates", "task_vars", "action", "rediscover_python"]
+# Of the loader's method, in ansible-core 2.19 to 2.21.
+_LOAD_PARAMETERS = ["file_name", "cache", "unsafe", "json_only", "trusted_as_template"]
 
 
 class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed bases
@@ -57,6 +59,7 @@ class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed b
         """Run a play."""
         if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TEMPORARY_DIRECTORY:
             tempfile.tempdir = "/tmp"  # noqa: S108  as Python itself has it without TMPDIR
+        keep_variable_files(self._loader)
         return super().run(*arguments, **options)
 
     def _queue_task(self, *arguments: Any, **options: Any) -> None:
@@ -65,6 +68,40 @@ class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed b
             StrategyModule._workers_are_bound = True
             _bind_workers()
         super()._queue_task(*arguments, **options)
+
+
+def keep_variable_files(loader: Any) -> bool:
+    """Let a loader parse each file of ``vars_files`` once, as long as the file does not change.
+
+    Ansible parses them again for each task of their play. Return whether the loader's method was
+    replaced: not with one for which this was not made. ``ANSIBLE_STRATEGY=linear`` does without.
+    """
+    load = loader.load_from_file
+    if list(inspect.signature(load).parameters) != _LOAD_PARAMETERS:
+        return False
+    if hasattr(load, "__wrapped__"):  # by an earlier play
+        return True
+    kept: dict[Any, Any] = {}
+
+    @functools.wraps(load)
+    def load_from_file(
+        file_name: str,
+        cache: str = "all",
+        unsafe: bool = False,  # noqa: FBT001, FBT002  as in the original
+        **options: Any,
+    ) -> Any:
+        # Only the files of `vars_files` are asked for in this way, and nobody changes their data.
+        path = Path(loader.path_dwim(file_name))
+        if cache != "vaulted" or not unsafe or not path.is_file():
+            return load(file_name, cache, unsafe, **options)
+        state = path.stat()
+        key = (path, state.st_mtime_ns, state.st_size, state.st_ino, *sorted(options.items()))
+        if key not in kept:
+            kept[key] = load(file_name, cache, unsafe, **options)
+        return kept[key]
+
+    loader.load_from_file = load_from_file
+    return True
 
 
 def replace_interpreter_split() -> bool:
