@@ -244,7 +244,7 @@ def test_failing_check_is_rolled_back(site: Site) -> None:
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:PutObject",
-            "Resource": f"arn:aws:s3:::{site.bucket}/*",
+            "Resource": f"arn:aws:s3:::{site.bucket}/artifacts/*",
         }
     )
     s3.put_bucket_policy(Bucket=site.bucket, Policy=json.dumps(denying))
