@@ -29,7 +29,7 @@ TEMPLATE = "ansible.builtin.template"
 
 @cache
 def read(path: Path) -> Any:
-    """Return the content of a file of YAML, None if it is no file."""
+    """Return the content of a file of YAML, None if it is not a file."""
     return yaml.safe_load(path.read_text()) if path.is_file() else None
 
 
