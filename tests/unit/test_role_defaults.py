@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.mappings import mappings
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,20 +44,11 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir())
 OWNER = {name: role for role in ROLES for name in variables(role, "defaults")}
 
 
-def tasks_of(tree: object) -> Iterator[dict[str, Any]]:
-    """Yield all tasks, those in blocks included."""
-    for task in tree if isinstance(tree, list) else []:
-        yield task
-        for part in ("block", "rescue", "always"):
-            yield from tasks_of(task.get(part))
-
-
 def expressions(value: object, key: str = "") -> Iterator[str]:
-    """Yield the expressions in a task, or in a value of it."""
+    """Yield the expressions in tasks, or in a value of them."""
     if isinstance(value, dict):
         for name, part in value.items():
-            if name not in ("block", "rescue", "always"):
-                yield from expressions(part, name)
+            yield from expressions(part, name)
     elif isinstance(value, list):
         for part in value:
             yield from expressions(part, key)
@@ -105,8 +98,8 @@ class Reached:
             self._tasks(read(path), path.parent)
 
     def _tasks(self, tree: object, folder: Path) -> None:
-        for task in tasks_of(tree):
-            self.texts += expressions(task)
+        self.texts += expressions(tree)
+        for task in mappings(tree):
             for key in IMPORTS:
                 if key in task:
                     self._role(task[key]["name"], task[key].get("tasks_from", "main"))

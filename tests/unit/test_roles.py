@@ -9,15 +9,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.amazon.aws.plugins.modules import cloudwatchlogs_log_group
 from ansible_collections.mlflow_ec2.aws.plugins.action import apt_packages
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.mappings import mappings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
@@ -152,7 +151,7 @@ def all_tasks() -> dict[str, dict[str, Any]]:
     return {
         f"{file.relative_to(ROOT)}: {task.get('name')}": task
         for file in files
-        for task in _tasks(yaml.safe_load(file.read_text()))
+        for task in mappings(yaml.safe_load(file.read_text()))
     }
 
 
@@ -184,16 +183,6 @@ def test_downloads_are_repeated_when_they_fail() -> None:
         if task.get("until") != f"{task.get('register')} is not failed"
         or int(task.get("retries", 0)) < 2
     ] == []
-
-
-def _tasks(tree: object) -> Iterator[dict[str, Any]]:
-    """Yield each mapping of a file: plays, blocks, tasks and what is in them."""
-    if isinstance(tree, dict):
-        yield tree
-    for child in (
-        tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
-    ):
-        yield from _tasks(child)
 
 
 def test_apt_tasks_wait_as_long_as_unattended_upgrades_take() -> None:

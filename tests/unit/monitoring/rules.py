@@ -18,6 +18,7 @@ VARIABLES = {
     "monitoring_certificate_hours": 2,
     "monitoring_drill_days": 8,
     "monitoring_no_run_hours": 24,
+    "monitoring_node_exporter_port": 9100,
     "monitoring_runbook_url": "https://mlflow.test/docs/runbook.md",
     "monitoring_token_days": 365,
     "monitoring_champions": [

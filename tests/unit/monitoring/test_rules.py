@@ -370,6 +370,12 @@ def test_rules_are_valid(folder: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_drill_without_the_node_exporter_has_no_alert() -> None:
+    named = {rule["alert"] for rule in alerts_of(rendered(monitoring_node_exporter_port=0))}
+
+    assert {rule["alert"] for rule in RULES} - named == {"MlflowDrillOld"}
+
+
 def test_each_alert_fires_in_its_time_alone_and_clears(folder: Path) -> None:
     tests = {
         "rule_files": ["rules.yml"],
