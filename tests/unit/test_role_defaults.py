@@ -144,3 +144,18 @@ def test_play_has_the_defaults_of_the_variables_that_it_reads(
     }
 
     assert not missing, missing
+
+
+def test_defaults_of_roles_in_the_inventory_are_read_once_per_run() -> None:
+    inventory = (ROOT / "inventory/common.yml").read_text()
+    defined = set(re.findall(r"^    (__\w+_defaults):", inventory, re.MULTILINE))
+    used = re.findall(r"([\w.]*)(?<!\w)(__\w+_defaults)\.", inventory)
+    [facts] = [
+        task["ansible.builtin.set_fact"]
+        for task in mappings(read(ROOT / "playbooks/configuration.yml"))
+        if "ansible.builtin.set_fact" in task
+    ]
+
+    assert defined
+    assert {name for name in facts if name.endswith("_defaults")} == defined
+    assert {prefix for prefix, _ in used} == {"hostvars.localhost."}
