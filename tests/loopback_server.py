@@ -69,7 +69,7 @@ class TrackingServer:
         }
         command = [
             *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"),
-            *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "2"),
+            *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
             *("--artifacts-destination", str(self.directory / "artifacts")),
         ]
         with (self.directory / "log").open("a") as log:
