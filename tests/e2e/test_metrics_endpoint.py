@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psycopg2
 import pytest
 import requests
 from prometheus_client.openmetrics import parser as openmetrics
 
 from tests.e2e.conftest import CONFIG, NAME, log_run
+from tests.e2e.series import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,31 +166,6 @@ def test_fifty_scrapes_at_once_while_runs_are_logged_are_all_right(deployment: D
         assert {key: value for key, value in served.items() if known.get(key) != value} == {}
 
 
-@contextmanager
-def database(deployment: Deployment) -> Iterator[Any]:
-    """Open the database as its owner."""
-    [instance] = deployment.aws.client("rds").describe_db_instances(
-        DBInstanceIdentifier=f"{NAME}-mlflow"
-    )["DBInstances"]
-    password = deployment.aws.client("secretsmanager").get_secret_value(
-        SecretId=f"{NAME}/mlflow-database"
-    )["SecretString"]
-    connection = psycopg2.connect(
-        host=deployment.aws.door(instance["Endpoint"]["Address"]),
-        port=instance["Endpoint"]["Port"],
-        dbname="mlflow",
-        user="mlflow",
-        password=password,
-        sslmode="verify-full",
-        sslrootcert=str(deployment.directory / "rds-ca.pem"),
-    )
-    try:
-        with connection, connection.cursor() as cursor:
-            yield cursor
-    finally:
-        connection.close()
-
-
 def patient_scrape(deployment: Deployment, **headers: str) -> requests.Response:
     """Ask again, as Prometheus does, while a busy machine takes longer than a statement may."""
     for _ in range(5):
@@ -199,18 +174,6 @@ def patient_scrape(deployment: Deployment, **headers: str) -> requests.Response:
             break
         time.sleep(2)
     return answer
-
-
-MANY_SERIES = """
-INSERT INTO experiments (name, lifecycle_stage)
-    SELECT 'many ' || n, 'active' FROM generate_series(1, 100) AS n;
-INSERT INTO runs (run_uuid, name, status, start_time, lifecycle_stage, experiment_id)
-    SELECT md5(name), 'many', 'FINISHED', 1, 'active', experiment_id
-    FROM experiments WHERE name LIKE 'many %';
-INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
-    SELECT 'many_' || n, random(), 1, 0, false, run_uuid
-    FROM runs CROSS JOIN generate_series(1, 800) AS n WHERE name = 'many';
-"""
 
 
 @contextmanager
@@ -228,16 +191,8 @@ def without_prometheus(deployment: Deployment) -> Iterator[None]:
 @pytest.fixture
 def eighty_thousand_series(deployment: Deployment) -> Iterator[None]:
     """100 experiments, whose latest runs have 800 metrics each."""
-    with without_prometheus(deployment):
-        with database(deployment) as cursor:
-            cursor.execute(MANY_SERIES)
+    with without_prometheus(deployment), many(deployment, experiments=100, metrics=800):
         yield
-        with database(deployment) as cursor:
-            cursor.execute(
-                "DELETE FROM latest_metrics WHERE key LIKE 'many\\_%';"
-                "DELETE FROM runs WHERE name = 'many';"
-                "DELETE FROM experiments WHERE name LIKE 'many %'"
-            )
 
 
 @pytest.mark.usefixtures("eighty_thousand_series")

@@ -340,7 +340,7 @@ def test_stopped_database_fires_and_clears(monitoring: Monitoring) -> None:
 
 
 def test_monitoring_uses_little_memory(monitoring: Monitoring) -> None:
-    """The limit is what issue 16 allows for all units together: 200 MB."""
+    """All units together stay below 200 MB."""
     script = (
         "for pid in $(pgrep -f '^/usr/bin/prometheus( |-alertmanager|-postgres|-blackbox)'); do"
         " sudo awk '/^Pss:/ {print $2}' /proc/$pid/smaps_rollup; done"
