@@ -41,7 +41,6 @@ LOOK = [
     "freetier:GetAccountPlanState",
     "iam:ListAccountAliases",
     "iam:ListInstanceProfiles",
-    "iam:ListPolicies",
     "iam:ListRoles",
     "lambda:ListFunctions",
     "logs:DescribeLogGroups",
