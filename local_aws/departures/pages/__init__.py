@@ -16,6 +16,7 @@ import base64
 import json
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import UnknownServiceError
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from local_aws.settings import Settings
 
 _ALL = 1_000_000_000
+_PICK = XFormedAttributePicker()
 
 
 class InvalidTokenError(ServiceException):
@@ -67,10 +69,8 @@ class _Page:
         rest = {key: value for key, value in answer.items() if key != self.next_key}
         if self.after is not None or len(items) > self.size:
             # A short list stays in moto's order.
-            items.sort(key=self.position)
-            after = self.after
-            if after is not None:
-                items = [item for item in items if self.position(item) > after]
+            placed = sorted(((self.position(item), item) for item in items), key=itemgetter(0))
+            items = [item for place, item in placed if self.after is None or place > self.after]
         more = len(items) > self.size
         if "more_results" in self.names:
             rest[self.names["more_results"]] = more
@@ -207,7 +207,7 @@ def _member(item: Any, name: str, shape: Shape) -> str:
         folded = {key.lower(): value for key, value in item.items()}
         if name.lower() in folded:
             return str(folded[name.lower()])
-    return str(XFormedAttributePicker()(AttributePickerContext(item, name, shape)))
+    return str(_PICK(AttributePickerContext(item, name, shape)))
 
 
 def _token(position: list[str]) -> str:
