@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module")
-def aws() -> Iterator[LocalAws]:
+@pytest.fixture(scope="session")
+def account() -> Iterator[LocalAws]:
+    """One account for all modules: it takes a while until the neighbours have moved in."""
     yield from started(
         LocalAws(
             ROOT / ".cache/provisioning",
@@ -21,3 +22,11 @@ def aws() -> Iterator[LocalAws]:
             {"deployment": "prov", "monitoring_enabled": False},
         )
     )
+
+
+@pytest.fixture(scope="module")
+def aws(account: LocalAws) -> Iterator[LocalAws]:
+    """The account, in which a module finds nothing of its deployment, and leaves nothing."""
+    assert account.resources("prov") == []
+    yield account
+    assert account.resources("prov") == []

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import LocalAws, started
+from tests.tracking_server import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.conftest import LocalAws
 
 DELETE = "tests/provisioning/delete_database_rest.yml"
 NAME = "prov-mlflow"
@@ -18,6 +19,13 @@ TAGS = [
     {"Key": "Deployment", "Value": "prov"},
     {"Key": "ManagedBy", "Value": "ansible"},
 ]
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """An account of its own, because it keeps the automated snapshot."""
+    variables = {"deployment": "prov", "monitoring_enabled": False}
+    yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port(), variables))
 
 
 @pytest.fixture
@@ -62,6 +70,7 @@ def snapshots(aws: LocalAws) -> Iterator[list[str]]:
     ec2.delete_vpc(VpcId=vpc)
 
 
+@pytest.mark.slow
 def test_purge_deletes_the_final_snapshot_and_leaves_the_automated_one(
     aws: LocalAws, snapshots: list[str]
 ) -> None:
