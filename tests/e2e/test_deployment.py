@@ -82,6 +82,7 @@ def test_playbook_run_alone_finds_the_resources_of_others(
     assert play.recap["changed"] == 0, play.output
 
 
+@pytest.mark.slow
 def test_plan_of_a_converged_deployment_changes_nothing(deployment: Deployment) -> None:
     play = deployment.aws.play("site.yml", "--check", "--diff")
 

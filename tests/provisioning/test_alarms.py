@@ -177,6 +177,7 @@ def test_changes_by_hand_and_of_variables_are_applied(aws: LocalAws) -> None:
     assert [one["Protocol"] for one in subscriptions] == ["email"]
 
 
+@pytest.mark.slow
 def test_budget_of_zero_is_deleted(aws: LocalAws) -> None:
     without = ON | {"aws_alarms_budget_usd": 0}
     deleted = play(aws, **without)

@@ -37,6 +37,7 @@ def test_invalid_deployment_name_is_refused(aws: LocalAws) -> None:
     assert "lower-case letters" in play.output
 
 
+@pytest.mark.slow
 def test_invalid_range_is_refused_with_an_example(aws: LocalAws) -> None:
     play = aws.play("site.yml", "-e", '{"allowed_cidrs": ["my-office"]}')
 
@@ -80,6 +81,7 @@ def test_preflight_new_deployment_of_an_old_release_is_refused(aws: LocalAws) ->
     assert allowed.returncode == 0, allowed.output
 
 
+@pytest.mark.slow
 def test_engine_version_that_the_region_lacks_is_named(aws: LocalAws) -> None:
     play = aws.play("site.yml", "-e", "aws_rds_engine_version=99")
 
@@ -191,6 +193,7 @@ def test_invalid_setting_is_refused_with_its_reason(
     assert said in " ".join(play.output.split()), play.output
 
 
+@pytest.mark.slow
 def test_overlapping_subnets_are_named(aws: LocalAws) -> None:
     subnets = [
         {"name": "a", "cidr": "10.0.0.0/20", "zone": "us-east-1a", "public": True},
@@ -203,6 +206,7 @@ def test_overlapping_subnets_are_named(aws: LocalAws) -> None:
     assert "10.0.0.0/20 of 'a' and 10.0.8.0/24 of 'b' overlap" in play.output
 
 
+@pytest.mark.slow
 def test_account_at_its_quota_of_networks_is_refused(aws: LocalAws) -> None:
     ec2 = aws.client("ec2")
     vpcs = [

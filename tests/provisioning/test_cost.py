@@ -95,6 +95,7 @@ def test_month_has_logs_credits_versions_and_snapshots(nowhere: LocalAws) -> Non
     assert re.search(r"storage of the database +gp2 ", play.output)
 
 
+@pytest.mark.slow
 def test_refused_requests_follow_the_throttle(nowhere: LocalAws) -> None:
     play = nowhere.play("playbooks/cost.yml", "-e", '{"aws_api_gateway_rate_limit": 5}')
 
@@ -102,6 +103,7 @@ def test_refused_requests_follow_the_throttle(nowhere: LocalAws) -> None:
     assert dollars(play.output)["refused requests"] == pytest.approx(5 * 2.628, abs=0.01)
 
 
+@pytest.mark.slow
 def test_type_that_is_not_burstable_has_no_credits(nowhere: LocalAws) -> None:
     play = nowhere.play("playbooks/cost.yml", "-e", "aws_ec2_instance_type=m7i.large")
 

@@ -61,6 +61,7 @@ def test_key_pair_second_run_and_check_write_nothing(
         assert again.recap["changed"] == 0, again.output
 
 
+@pytest.mark.slow
 def test_key_pair_of_another_ssh_key_is_replaced(aws: LocalAws, ec2: Any, tmp_path: Path) -> None:
     create(aws, tmp_path)
     [before] = pairs(ec2, IncludePublicKey=True)

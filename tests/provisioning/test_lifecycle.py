@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # All that talks to the API alone; what runs on the host is Molecule's and the end-to-end test's.
 PLAYBOOKS = ["vpc", "s3", "iam", "secrets", "rds", "ec2"]
+QUICK = {"vpc", "s3"}
 LOCK = {"Bucket": "prov-mlflow-123456789012-us-east-1", "Key": "lock.json"}
 
 
@@ -48,7 +49,11 @@ def test_playbook_creates_alone(aws: LocalAws, name: str) -> None:
     assert play.recap["changed"] > 0
 
 
-@pytest.mark.parametrize("name", PLAYBOOKS)
+# The end-to-end test repeats the whole of site.yml.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in PLAYBOOKS],
+)
 def test_second_run_changes_nothing(aws: LocalAws, name: str) -> None:
     play = aws.play(f"playbooks/{name}.yml")
 

@@ -42,6 +42,7 @@ def api(aws: LocalAws) -> str:
     return next(api["ApiId"] for api in apis if api["Name"] == f"{OTHER}-mlflow-metrics")
 
 
+@pytest.mark.slow
 def test_comparison_names_each_neighbour_that_lost_something(aws: LocalAws) -> None:
     near = LocalAws(aws.directory, aws.port, neighbours_of=NAME)
     neighbours = near.create_neighbours()

@@ -319,7 +319,9 @@ def test_script_runs_from_anywhere(server: TrackingServer, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "ending", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 @pytest.mark.usefixtures("tracking")
 def test_interrupted_script_leaves_no_running_run(
     configure: Callable[[dict[str, Any]], Path], ending: signal.Signals

@@ -268,6 +268,7 @@ def test_apply_encrypts_under_the_newest_keys(cluster: Cluster, database: str, h
     assert rows(cluster, database) == before
 
 
+@pytest.mark.slow
 def test_apply_that_fails_half_way_changes_nothing(
     cluster: Cluster, database: str, host: Host
 ) -> None:
