@@ -376,13 +376,9 @@ def test_drill_without_the_node_exporter_has_no_alert() -> None:
     assert {rule["alert"] for rule in RULES} - named == {"MlflowDrillOld"}
 
 
-def test_each_alert_fires_in_its_time_alone_and_clears(folder: Path) -> None:
-    tests = {
-        "rule_files": ["rules.yml"],
-        "evaluation_interval": "1m",
-        "tests": [promtool_test(case) for case in CASES],
-    }
-    (folder / "tests.yml").write_text(yaml.safe_dump(tests))
+def assert_rules_pass(folder: Path, tests: list[dict[str, Any]]) -> None:
+    content = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": tests}
+    (folder / "tests.yml").write_text(yaml.safe_dump(content))
     done = subprocess.run(
         ["promtool", "test", "rules", "tests.yml"],
         cwd=folder,
@@ -392,6 +388,37 @@ def test_each_alert_fires_in_its_time_alone_and_clears(folder: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_fires_in_its_time_alone_and_clears(folder: Path) -> None:
+    assert_rules_pass(folder, [promtool_test(case) for case in CASES])
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_clock_that_differs_from_that_of_prometheus_fires_nothing(
+    folder: Path, minutes: int
+) -> None:
+    """Clients, RDS and other machines write times by clocks of their own."""
+    series = {
+        name: str(int(value) + 60 * minutes)
+        if re.search(r"(_time|_timestamp)_seconds|_expiry", name)
+        else value
+        for name, value in HEALTHY.items()
+    }
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": name, "values": f"{value}{'' if '+' in value else '+0'}x{END}"}
+            for name, value in series.items()
+        ],
+        "alert_rule_test": [
+            {"eval_time": f"{END}m", "alertname": alert, "exp_alerts": []}
+            for alert in {rule["alert"] for rule in RULES}
+        ],
+    }
+
+    assert sum(series[name] != HEALTHY[name] for name in HEALTHY) == 5
+    assert_rules_pass(folder, [test])
 
 
 def test_each_alert_has_a_case() -> None:
