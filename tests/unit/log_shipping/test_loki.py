@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import ROOT
-from tests.systemd_host import SystemdHost, booted
+from tests.unit.log_shipping import journal
+from tests.unit.log_shipping.journal import journal_host, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.systemd_host import SystemdHost
 
 pytestmark = pytest.mark.slow
 
@@ -22,21 +25,11 @@ VARIABLES = {
     "log_shipping_loki_url": "http://127.0.0.1:3100/loki/api/v1/push",
     "log_shipping_labels": {"deployment": "demo"},
 }
-LINES = """
-import sys
-for number in range(int(sys.argv[1]), int(sys.argv[2])):
-    print(f'{number} "quoted" back\\\\slash \\u00e9 ' + "x" * 200, flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemdHost]:
-    folder = tmp_path_factory.mktemp("shipping")
-    with booted(folder, f"shipping-{folder.parent.name}", 5000) as host:
-        # As role host configures it.
-        host.run("mkdir", "--parents", "/var/log/journal")
-        host.run("systemctl", "restart", "systemd-journald")
-        host.run("journalctl", "--flush")
+    with journal_host(tmp_path_factory.mktemp("shipping"), "shipping") as host:
         text = RECEIVER.read_text()
         host.run("python3", "-c", f"open('/srv/receiver.py', 'w').write({text!r})")
         yield host
@@ -53,17 +46,6 @@ def host(bare: SystemdHost) -> SystemdHost:
 def receive(host: SystemdHost) -> None:
     """Start the receiver."""
     host.run("systemd-run", "--unit=receiver", "--collect", "python3", "/srv/receiver.py")
-
-
-def write(host: SystemdHost, program: str, start: int, end: int) -> None:
-    """Write numbered lines to the journal."""
-    identified = f"--property=SyslogIdentifier={program}"
-    # systemd passes an interval of 0 on as the journal's own.
-    unlimited = ("--property=LogRateLimitIntervalSec=30s", "--property=LogRateLimitBurst=10000000")
-    host.run(
-        *("systemd-run", "--wait", "--collect", "--quiet", identified, *unlimited),
-        *("--setenv=PYTHONIOENCODING=utf-8", "python3", "-c", LINES, str(start), str(end)),
-    )
 
 
 def received(host: SystemdHost, program: str) -> list[int]:
@@ -130,7 +112,7 @@ def test_line_arrives_with_its_labels_time_and_characters(host: SystemdHost) -> 
         "program": "single",
     }
     assert abs(int(line[1]) / 1e9 - time.time()) < 600
-    assert line[2] == '7 "quoted" back\\slash é ' + "x" * 200
+    assert line[2] == journal.line(7)
 
 
 @pytest.mark.parametrize("outage", ["stopped", "401", "404", "429", "500", "503"])
