@@ -101,9 +101,9 @@ $(RELEASE)/.up: requirements/bootstrap.txt requirements/release.txt
 .PHONY: test
 test: system-test $(VENV)/.test $(RELEASE)/.up ## everything that CI runs
 	scripts/as-root.sh $(BIN)/python -m local_aws image
-	@# A make of its own, because only these targets run side by side. They wait a lot, so three share two cores.
-	@echo "==> Three suites at a time, the longest first; each shows its output when it is done"
-	$(MAKE) --no-print-directory --jobs=3 --output-sync=target provisioning e2e unit local-aws lint molecule
+	@# A make of its own, because only these targets run side by side. They wait a lot, so four share two cores.
+	@echo "==> Four suites at a time, the longest first; each shows its output when it is done"
+	$(MAKE) --no-print-directory --jobs=4 --output-sync=target provisioning e2e unit local-aws molecule lint
 
 .PHONY: test-full
 test-full: system-test-full test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test, and all tests that are too slow for it
