@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.strategy.linear import StrategyModule as Linear
+from ansible_collections.mlflow_ec2.aws.plugins.plugin_utils import controller_tasks
 
 try:
     import ansible_mitogen.loaders  # noqa: F401 -- Mitogen requires to be imported before its strategy
@@ -35,6 +36,8 @@ short_description: Linear, with interpreters that stay warm from task to task
 description:
   - Executes tasks in the order and manner of P(ansible.builtin.linear#strategy), in interpreters
     of Mitogen if it is installed.
+  - Executes tasks that only look at variables, such as P(ansible.builtin.assert#action), without a
+    worker of their own, with the releases of ansible-core of which this is tested.
   - On Linux, workers end with the process that started them, even if that one is killed.
 """
 
@@ -62,12 +65,14 @@ class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed b
         keep_variable_files(self._loader)
         return super().run(*arguments, **options)
 
-    def _queue_task(self, *arguments: Any, **options: Any) -> None:
+    def _queue_task(self, host: Any, task: Any, task_vars: Any, play_context: Any) -> None:
+        if controller_tasks.execute(self, host, task, task_vars, play_context):
+            return
         # By the first task Mitogen has started its own processes, which end by themselves.
         if not StrategyModule._workers_are_bound and sys.platform == "linux":
             StrategyModule._workers_are_bound = True
             _bind_workers()
-        super()._queue_task(*arguments, **options)
+        super()._queue_task(host, task, task_vars, play_context)
 
 
 def keep_variable_files(loader: Any) -> bool:

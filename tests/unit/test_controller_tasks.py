@@ -1,0 +1,270 @@
+"""Tasks without a process of their own have the results that they have in Ansible's workers."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from ansible_collections.mlflow_ec2.aws.plugins.plugin_utils import controller_tasks
+
+from tests.conftest import BIN, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAYBOOK = """
+- name: Tasks on two hosts
+  hosts: one, two
+  gather_facts: false
+  any_errors_fatal: false
+  vars:
+    greeting: "hello {{ inventory_hostname }}"
+    labels: {one: first, two: second}
+  handlers:
+    - name: Say it
+      ansible.builtin.debug:
+        msg: "{{ greeting }} from a handler"
+  tasks:
+    - name: Set a fact per host
+      ansible.builtin.set_fact:
+        name_of_host: "{{ greeting }}"
+        numbers: [1, 2, "{{ labels | length }}"]
+        cacheable: true
+      register: set
+
+    - name: Set a fact in a loop
+      ansible.builtin.set_fact:
+        total: "{{ (total | default(0)) + item.n }}"
+      loop: [{n: 1}, {n: 2}]
+      loop_control:
+        label: "{{ labels[inventory_hostname] }} {{ item.n }}"
+        index_var: at
+        extended: true
+      register: looped
+
+    - name: Set a fact of another host
+      ansible.builtin.set_fact:
+        named: "{{ inventory_hostname }}"
+      delegate_to: "{{ 'two' if inventory_hostname == 'one' else 'one' }}"
+      delegate_facts: true
+
+    - name: Set a fact once
+      ansible.builtin.set_fact:
+        once: "{{ inventory_hostname }}"
+      run_once: true
+
+    - name: Check what holds
+      ansible.builtin.assert:
+        that: [total == 3, named != inventory_hostname, once == 'one']
+        success_msg: "{{ greeting }} holds"
+
+    - name: Check what does not hold
+      ansible.builtin.assert:
+        that: [total == 3, total == 4]
+        fail_msg: "{{ greeting }}: {{ total }} is not 4"
+        quiet: true
+      ignore_errors: true
+      register: failed
+
+    - name: Check an undefined variable
+      ansible.builtin.assert:
+        that: missing == 1
+      ignore_errors: true
+
+    - name: Check with an expression that is not valid
+      ansible.builtin.assert:
+        that: "1 +"
+      ignore_errors: true
+
+    - name: Leave out
+      ansible.builtin.set_fact:
+        total: 0
+      when: inventory_hostname == 'one' and not set.changed
+
+    - name: Leave out by a condition that fails
+      ansible.builtin.set_fact:
+        total: 0
+      when: missing.attribute
+      ignore_errors: true
+
+    - name: Loop over nothing
+      ansible.builtin.debug:
+        msg: "{{ item }}"
+      loop: []
+
+    - name: Show nothing secret
+      ansible.builtin.set_fact:
+        secret: "{{ 'not to be' + ' seen' }}"
+      no_log: true
+      register: hidden
+
+    - name: Notify
+      ansible.builtin.debug:
+        var: labels[inventory_hostname]
+      changed_when: true
+      notify: Say it
+
+    - name: Fail by a condition
+      ansible.builtin.debug:
+        msg: "{{ greeting }}"
+      failed_when: inventory_hostname == 'two'
+      ignore_errors: true
+
+    - name: Read a file of variables
+      ansible.builtin.include_vars:
+        file: "{{ playbook_dir }}/{{ inventory_hostname }}.yml"
+        name: included
+
+    - name: Include tasks
+      ansible.builtin.include_tasks:
+        file: "{{ step }}.yml"
+        apply:
+          tags: [always]
+      loop: [first, second]
+      loop_control:
+        loop_var: step
+      when: included.value == inventory_hostname
+
+    - name: Include a role
+      ansible.builtin.include_role:
+        name: "{{ playbook_dir }}/polite"
+      vars:
+        polite_greeting: "{{ greeting }}"
+
+    - name: Fail and go on
+      block:
+        - name: Fail
+          ansible.builtin.fail:
+            msg: "{{ greeting }} fails"
+          when: inventory_hostname == 'two'
+      rescue:
+        - name: Show what failed
+          ansible.builtin.debug:
+            msg: "{{ ansible_failed_task.name }}: {{ ansible_failed_result.msg }}"
+
+    - name: Compare
+      mlflow_ec2.aws.difference:
+        before: {a: 1, b: "{{ total }}"}
+        after: {a: 1, b: 4}
+      diff: true
+
+    - name: Show all
+      ansible.builtin.debug:
+        msg:
+          - "{{ [name_of_host, numbers, total, named, once, secret, polite_fact, included] }}"
+          - "{{ [set, looped, failed, hidden] }}"
+          - "{{ hostvars.one.total }} {{ hostvars.two.name_of_host }}"
+          - "{{ [ansible_loop_var | default('no loop'), item | default('no item')] }}"
+
+    - name: Fail at last
+      ansible.builtin.fail:
+        msg: "{{ greeting }} ends"
+      when: inventory_hostname == 'one'
+
+    - name: Go on without a host that failed
+      ansible.builtin.debug:
+        msg: "{{ greeting }}"
+"""
+FILES = {
+    "one.yml": "value: one\n",
+    "two.yml": "value: other\n",
+    "first.yml": "- name: Step\n  ansible.builtin.debug: {msg: '{{ step }} {{ greeting }}'}\n",
+    "second.yml": "- name: Step\n  ansible.builtin.set_fact: {stepped: '{{ step }}'}\n",
+    "polite/tasks/main.yml": (
+        "- name: Be polite\n"
+        "  ansible.builtin.set_fact: {polite_fact: '{{ polite_greeting }}, please'}\n"
+    ),
+    "polite/meta/argument_specs.yml": (
+        "argument_specs: {main: {options: {polite_greeting: {type: str, required: true}}}}\n"
+    ),
+}
+
+
+def run(folder: Path, playbook: str, strategy: str, *options: str) -> tuple[int, str]:
+    """Run a playbook on two hosts; return its status and what it printed."""
+    for name, text in {**FILES, "playbook.yml": playbook}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    done = subprocess.run(
+        [
+            *(BIN / "ansible-playbook", "--inventory=one,two", "--connection=local"),
+            *(f"--extra-vars=ansible_python_interpreter={sys.executable}", *options),
+            folder / "playbook.yml",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"ANSIBLE_STRATEGY": strategy, "ANSIBLE_FORKS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("-vvv",), ("--check", "--diff")])
+def test_tasks_of_the_controller_print_what_they_print_in_workers(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    # Of Mitogen, which says with -vvv what it does.
+    theirs, ours = (
+        (status, re.sub(r"(?m)^\[mux .*\n|^.*(mitogen|MitogenLog).*\n", "", printed))
+        for strategy in ("linear", "mlflow_ec2.aws.warm")
+        for status, printed in [run(tmp_path, PLAYBOOK, strategy, *options)]
+    )
+    assert "hello two ends" not in theirs[1]
+    assert "hello one ends" in theirs[1]
+    assert ours == theirs
+
+
+PROCESSES = """
+- name: Tasks that say which process executes them
+  hosts: one
+  gather_facts: false
+  tasks:
+    - name: Read the process
+      ansible.builtin.debug:
+        msg: "process={{ lookup('ansible.builtin.pipe', 'echo $PPID') }}"
+    - name: Read the process once more
+      ansible.builtin.debug:
+        msg: "process={{ lookup('ansible.builtin.pipe', 'echo $PPID') }}"
+    - name: Read the process of a task that is repeated
+      ansible.builtin.debug:
+        msg: "process={{ lookup('ansible.builtin.pipe', 'echo $PPID') }}"
+      register: read
+      until: read is success
+"""
+
+
+@pytest.mark.parametrize(("strategy", "processes"), [("linear", 3), ("mlflow_ec2.aws.warm", 2)])
+def test_tasks_of_the_controller_share_its_process(
+    tmp_path: Path, strategy: str, processes: int
+) -> None:
+    status, printed = run(tmp_path, PROCESSES, strategy)
+    assert status == 0, printed
+    read = re.findall("process=([0-9]+)", printed)
+    assert len(read) == 3
+    assert len(set(read)) == processes
+
+
+def test_tasks_of_another_ansible_are_left_to_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert controller_tasks.runner()
+    monkeypatch.setattr(controller_tasks, "__version__", "2.22.0")
+    assert controller_tasks.runner() is None
+    assert not controller_tasks.execute(None, None, None, None, None)
+
+
+@pytest.mark.parametrize("replaced", ["TaskExecutor", "StrategyBase"])
+def test_tasks_of_another_signature_are_left_to_workers(
+    monkeypatch: pytest.MonkeyPatch, replaced: str
+) -> None:
+    class Other:
+        def _queue_task(self, task: object) -> None:
+            """Take something else."""
+
+    monkeypatch.setattr(controller_tasks, replaced, Other)
+    assert controller_tasks.runner() is None
