@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks that only look at variables, executed without a process of their own.
+"""Tasks that only look at variables or are skipped, executed without a process of their own.
 
 Ansible forks a worker for each task, which copies the memory of the controller's process. That
 takes longer than such a task itself, and what the worker compiled of templates is lost with it.
@@ -8,6 +8,7 @@ takes longer than such a task itself, and what the worker compiled of templates 
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible._internal import _task
@@ -38,69 +39,122 @@ ACTIONS = frozenset(
 _QUEUE_PARAMETERS = ["host", "task", "task_vars", "play_context"]
 
 
-def execute(strategy: Any, host: Any, task: Any, task_vars: Any, play_context: Any) -> bool:
-    """Execute a task of a strategy in this process, if it is one of those above.
+class _NotSkippedError(BaseException):
+    """The conditions of a task hold. No task catches this."""
 
-    The result takes the way of all results, through the strategy's queue. Return whether the task
-    was executed: not one that waits, and none with an Ansible for which this was not made.
+
+def execute(*arguments: Any) -> bool:
+    """Execute a task in this process, if no worker is needed for it.
+
+    That is a task with one of the actions above, and any task that its conditions skip. The result
+    takes the way of all results, through the strategy's queue. Return whether the task was
+    executed: not one that waits, and none with an Ansible for which this was not made.
 
     Parameters
     ----------
-    strategy
-        The plug-in, a ``StrategyBase``.
-    host, task, task_vars, play_context
-        As its ``_queue_task`` gets them.
+    arguments
+        Those of ``_Queued``.
     """
     run = runner()
-    if run is None or task.action not in ACTIONS:
+    if run is None:
         return False
+    queued = _Queued(*arguments)
+    task = queued.task
     if task.async_val or task.timeout or task.retries or task.until:
         return False
     # What Ansible's fork is for: a task changes itself and its variables.
     copy = task.copy(exclude_parent=True, exclude_tasks=True)
     copy._parent = task._parent  # noqa: SLF001  as Ansible copies tasks for their loops
-    key = (host.name, task._uuid)  # noqa: SLF001
-    strategy._queued_task_cache[key] = {  # noqa: SLF001
-        "host": host,
-        "task": task,
-        "task_vars": task_vars,
-        "play_context": play_context,
-    }
-    strategy._tqm.send_callback("v2_runner_on_start", host, task)  # noqa: SLF001
-    run(strategy, host, copy, task_vars.copy(), play_context)
-    strategy._pending_results += 1  # noqa: SLF001
-    return True
+    if task.action in ACTIONS:
+        # A loop reports its items before it ends.
+        queued.register()
+        return run(queued, copy, lambda _: True)
+    if not task.when or task.loop is not None:
+        return False
+    resolve = copy._resolve_conditional  # noqa: SLF001
+
+    def resolve_to_skip(*conditions: Any, **options: Any) -> bool:
+        if resolve(*conditions, **options):
+            raise _NotSkippedError
+        return False
+
+    copy._resolve_conditional = resolve_to_skip  # noqa: SLF001
+    try:
+        return run(queued, copy, lambda skipped: skipped and queued.register())
+    except _NotSkippedError:
+        return False
 
 
-def _run_2_19(strategy: Any, host: Any, task: Any, task_vars: Any, play_context: Any) -> None:
-    """Do what a worker of ansible-core 2.19 does."""
+@dataclass(frozen=True)
+class _Queued:
+    """A task and what a strategy's ``_queue_task`` gets with it.
+
+    Attributes
+    ----------
+    strategy
+        The plug-in, a ``StrategyBase``.
+    """
+
+    strategy: Any
+    host: Any
+    task: Any
+    task_vars: Any
+    play_context: Any
+
+    def register(self) -> bool:
+        """Let the strategy expect a result, as with a worker; return True."""
+        key = (self.host.name, self.task._uuid)  # noqa: SLF001
+        self.strategy._queued_task_cache[key] = {  # noqa: SLF001
+            "host": self.host,
+            "task": self.task,
+            "task_vars": self.task_vars,
+            "play_context": self.play_context,
+        }
+        self.strategy._tqm.send_callback("v2_runner_on_start", self.host, self.task)  # noqa: SLF001
+        self.strategy._pending_results += 1  # noqa: SLF001
+        return True
+
+    def executor(self, *task: Any) -> TaskExecutor:
+        """Return Ansible's executor; of ansible-core 2.19 it takes the task and its variables."""
+        return TaskExecutor(
+            self.host,
+            *task,
+            self.play_context,
+            self.strategy._loader,  # noqa: SLF001
+            plugin_loader.get_plugin_loader_namespace(),
+            self.strategy._final_q,  # noqa: SLF001
+            self.strategy._variable_manager,  # noqa: SLF001
+        )
+
+
+def _run_2_19(queued: _Queued, task: Any, accept: Callable[[bool], bool]) -> bool:
+    """Do what a worker of ansible-core 2.19 does, and send the result if it is accepted."""
     from ansible.executor.task_result import _RawTaskResult  # noqa: PLC0415  not in 2.21
 
     with _task.TaskContext(task):
-        data = TaskExecutor(host, task, task_vars, play_context, *_surroundings(strategy)).run()
-    result = _RawTaskResult(host=host, task=task, return_data=data, task_fields=task.dump_attrs())
-    strategy._final_q.send_task_result(result)  # noqa: SLF001
+        data = queued.executor(task, queued.task_vars.copy()).run()
+        if not accept(bool(data.get("skipped"))):
+            return False
+        result = _RawTaskResult(
+            host=queued.host, task=task, return_data=data, task_fields=task.dump_attrs()
+        )
+        queued.strategy._final_q.send_task_result(result)  # noqa: SLF001
+    return True
 
 
-def _run_2_21(strategy: Any, host: Any, task: Any, task_vars: Any, play_context: Any) -> None:
-    """Do what a worker of ansible-core 2.21 does."""
+def _run_2_21(queued: _Queued, task: Any, accept: Callable[[bool], bool]) -> bool:
+    """Do what a worker of ansible-core 2.21 does, and send the result if it is accepted."""
+    task_vars, host = queued.task_vars.copy(), queued.host
     with _task.TaskContext.create(task=task, task_vars=task_vars, host_name=host.name):
         task.squash()
-        result = TaskExecutor(host, play_context, *_surroundings(strategy)).run()
+        result = queued.executor().run()
+        if not accept(bool(result.skipped)):
+            return False
         result.finalize_registered_values()
         task.ignore_errors = result.ignore_errors
         task.ignore_unreachable = result.ignore_unreachable
-        strategy._final_q.send_task_result(host, task, result)  # noqa: SLF001
-
-
-def _surroundings(strategy: Any) -> tuple[Any, ...]:
-    """Return what an executor gets besides the task, in its order."""
-    return (
-        strategy._loader,  # noqa: SLF001
-        plugin_loader.get_plugin_loader_namespace(),
-        strategy._final_q,  # noqa: SLF001
-        strategy._variable_manager,  # noqa: SLF001
-    )
+        queued.strategy._final_q.send_task_result(host, task, result)  # noqa: SLF001
+    return True
 
 
 _LAST_PARAMETERS = ["play_context", "loader", "shared_loader_obj", "final_q", "variable_manager"]
@@ -111,7 +165,7 @@ _RUNNERS = {
 }
 
 
-def runner() -> Callable[..., None] | None:
+def runner() -> Callable[..., bool] | None:
     """Return how tasks of this release are executed; None for a release that is not known."""
     release = ".".join(__version__.split(".")[:2])
     run, parameters = _RUNNERS.get(release, (None, []))

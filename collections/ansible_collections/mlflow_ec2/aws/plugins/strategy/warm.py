@@ -36,8 +36,8 @@ short_description: Linear, with interpreters that stay warm from task to task
 description:
   - Executes tasks in the order and manner of P(ansible.builtin.linear#strategy), in interpreters
     of Mitogen if it is installed.
-  - Executes tasks that only look at variables, such as P(ansible.builtin.assert#action), without a
-    worker of their own, with the releases of ansible-core of which this is tested.
+  - Executes tasks that only look at variables, such as P(ansible.builtin.assert#action), and skips
+    tasks without a worker of their own, with the releases of ansible-core for which this was made.
   - On Linux, workers end with the process that started them, even if that one is killed.
 """
 
