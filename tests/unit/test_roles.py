@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import json
 import re
 import subprocess
@@ -16,7 +17,7 @@ import yaml
 from ansible_collections.amazon.aws.plugins.modules import cloudwatchlogs_log_group
 from ansible_collections.mlflow_ec2.aws.plugins.action import apt_packages
 
-from tests.mappings import mappings
+from tests.mappings import lists, mappings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.parent.parent for path in ROOT.glob("roles/*/tasks/main.yml"))
@@ -224,3 +225,16 @@ def test_first_call_of_rds_is_repeated_while_rds_makes_its_role(task: str) -> No
     assert "__aws_rds_no_linked_role" in until
     assert [message for message in NO_ROLE_YET if not re.search(words, message)] == []
     assert [message for message in OTHER_REFUSALS if re.search(words, message)] == []
+
+
+def test_start_of_the_server_is_waited_for() -> None:
+    # Ansible's module returns at once for a unit that is starting.
+    starts = 0
+    for path in [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("playbooks/*.yml")]:
+        for tasks in lists(yaml.safe_load(path.read_text())):
+            for task, following in itertools.pairwise([*tasks, {}]):
+                unit = task.get("ansible.builtin.systemd_service") or {}
+                if (unit.get("name"), unit.get("state")) == ("mlflow.service", "started"):
+                    starts += 1
+                    assert "started" in json.dumps(following), f"{path}: {task['name']}"
+    assert starts >= 3
