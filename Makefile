@@ -174,6 +174,7 @@ audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## Ch
 	$(BIN)/pytest tests/audit
 
 .PHONY: bench
+bench: export PYTHONPATH := collections:server
 bench: system-test $(VENV)/.test ## how fast it is, compared with the alternatives
 	$(BIN)/python -m tests.bench.metrics_endpoint
 	$(BIN)/python -m tests.bench.server
