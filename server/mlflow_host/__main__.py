@@ -1,7 +1,8 @@
 """The commands of the program that runs MLflow on its host.
 
-heads, plan and apply are used by Ansible; patches by operators and by serve; serve and ready by
-mlflow.service; watch by mlflow-watch.service; collect-garbage by mlflow-gc.service.
+heads, plan, apply, import-plan and import are used by Ansible; patches by operators and by serve;
+serve and ready by mlflow.service; watch by mlflow-watch.service; collect-garbage by
+mlflow-gc.service.
 
 MLflow takes seconds to import, and most commands do without it. So the modules of this package,
 those of `patches` apart, import MLflow and its libraries in the functions that use them.
@@ -14,6 +15,7 @@ import json
 import logging
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from mlflow_host import fences, garbage, health, keys, schema, server
 from mlflow_host.database import log_in_as
@@ -42,15 +44,17 @@ def parser() -> argparse.ArgumentParser:
     _add_admin(command)
     command = commands.add_parser("apply", help="add to the database what it lacks")
     _add_admin(command)
-    command.add_argument(
-        "--owner",
-        required=True,
-        metavar="ROLE",
-        help="database role that owns the tables; its password is read from standard input",
-    )
+    _add_owner(command)
     command.add_argument(
         "--discard-unreadable", action="store_true", help="give up secrets that no key fits"
     )
+
+    command = commands.add_parser(
+        "import-plan", help="migrate a file of SQLite, and print what an import of it would do"
+    )
+    _add_source(command)
+    command = commands.add_parser("import", help="write all rows of a file of SQLite, or none")
+    _add_source(command)
 
     command = commands.add_parser("serve", help="serve until SIGTERM")
     command.add_argument("--workers", type=int, required=True)
@@ -73,6 +77,23 @@ def _add_admin(command: argparse.ArgumentParser) -> None:
     command.add_argument("--admin", required=True, metavar="USERNAME")
 
 
+def _add_owner(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--owner",
+        required=True,
+        metavar="ROLE",
+        help="database role that owns the tables; its password is read from standard input",
+    )
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    _add_owner(command)
+    command.add_argument("--database", required=True, type=Path, metavar="FILE")
+    command.add_argument(
+        "--root", action="append", default=[], help="a folder of artifacts, as the file names it"
+    )
+
+
 def run(options: argparse.Namespace) -> None:
     """Run the chosen command."""
     match options.command:
@@ -82,6 +103,8 @@ def run(options: argparse.Namespace) -> None:
             print(json.dumps(fences.breaches()))
         case "plan" | "apply":
             run_plan(options)
+        case "import-plan" | "import":
+            run_import(options)
         case "serve":
             server.serve(options.workers, options.metrics_port)
         case "ready":
@@ -105,6 +128,25 @@ def run_plan(options: argparse.Namespace) -> None:
     if options.command == "apply":
         schema.apply_plan(plan, options.admin, password, discard=options.discard_unreadable)
     print(json.dumps(asdict(plan) | {"differs": plan.differs}))
+
+
+def run_import(options: argparse.Namespace) -> None:
+    """Print what an import would do; `import` does it."""
+    from sqlalchemy.exc import DBAPIError
+
+    from mlflow_host.transfer import tables
+
+    log_in_as(options.owner, sys.stdin.readline().rstrip("\n"))
+    try:
+        tables.migrate(options.database)
+        plan = tables.make_plan(options.database, options.root)
+        if options.command == "import" and not plan.imported:
+            tables.copy(options.database, plan)
+    except DBAPIError as error:
+        sys.exit(" ".join(str(error.orig).split()))
+    except (ValueError, tables.DifferentError) as error:
+        sys.exit(str(error))
+    print(json.dumps(asdict(plan)))
 
 
 if __name__ == "__main__":

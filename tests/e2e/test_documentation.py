@@ -27,6 +27,7 @@ NOT_RUN = {
     r"playbooks/destroy\.yml$": "tests/e2e/test_the_end.py runs it, with the answer",
     r"playbooks/upgrade_back\.yml ": "tests/upgrade/test_upgrade.py interrupts an upgrade first",
     r"playbooks/(backup|restore|drill)\.yml( |$)": "tests/recovery runs them, for half an hour",
+    r"playbooks/import\.yml ": "tests/transfer runs it, into a deployment without runs",
     r"local_aws allow demo-drill$": "belongs to the drill",
     r"^make up PYTHON=": "tests/e2e/test_second_clone.py deploys with another Python, for minutes",
     r"pytest tests/unit/dashboards$": "make test and make test-full run them",

@@ -137,6 +137,7 @@ def environment(name: str, expected: str, *, other: bool = False) -> Argument:
 
 SITE = "tests/settings/test_settings.py::"
 RECOVERY = "tests/recovery/test_recovery.py::"
+TRANSFER = "tests/transfer/test_import.py::"
 AUDIT_ROTATION = "/etc/logrotate.d/mlflow-audit"
 MONITORING_RULES = "/etc/monitoring/prometheus/rules.yml"
 MONITORING_UNIT = "/etc/systemd/system/prometheus{}.service.d/monitoring.conf"
@@ -639,6 +640,9 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         other=True,
     ),
     "mlflow_tls_mode": template("roles/tls_proxy/templates/Caddyfile.j2", "issuer acme"),
+    "mlflow_import_artifacts": Elsewhere(TRANSFER + "test_import_moves_all_that_the_other_answers"),
+    "mlflow_import_database": Elsewhere(TRANSFER + "test_import_moves_all_that_the_other_answers"),
+    "mlflow_import_roots": Elsewhere(TRANSFER + "test_import_of_other_files_is_refused"),
     "mlflow_upgrade_free_mib": argument(
         "mlflow_upgrade/tasks/preflight.yml",
         "Check the free space",

@@ -183,9 +183,9 @@ class Host:
         )
         return plan
 
-    def run(self, *arguments: str) -> str:
-        """Run one of the program's commands; return what it printed."""
-        return _run(*self.command, *arguments, env=self.settings)
+    def run(self, *arguments: str, text: str = "") -> str:
+        """Run one of the program's commands with a text as input; return what it printed."""
+        return _run(*self.command, *arguments, env=self.settings, text=text)
 
     def apply(self, *options: str) -> dict[str, Any]:
         """Give the database what it lacks; return what that was."""
