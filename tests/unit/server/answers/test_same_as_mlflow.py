@@ -16,7 +16,6 @@ import pytest
 
 from tests.postgres import running_cluster
 from tests.tracking_server import (
-    EACH_VERSION,
     Server,
     deployed_server,
     unpatched_server,
@@ -193,12 +192,6 @@ class Pair:
         for name, value in found.items():
             text = text.replace(f"{{{name}}}", value)
         return text
-
-
-@pytest.fixture(scope="module", params=EACH_VERSION)
-def version(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
 
 
 @pytest.fixture(scope="module")

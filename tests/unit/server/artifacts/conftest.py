@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import ROOT, LocalAws, started
+from tests.conftest import LocalAws, started
 from tests.postgres import running_cluster
-from tests.tracking_server import VERSION, Server, deployed_server, free_port
+from tests.tracking_server import Server, deployed_server, free_port
 
 from .relay import Relay
 
@@ -119,23 +119,6 @@ def content(size: int) -> Iterator[bytes]:
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port()))
-
-
-@pytest.fixture(
-    scope="session",
-    params=[
-        VERSION,
-        *(
-            pytest.param(lock.stem, marks=pytest.mark.slow)
-            for lock in sorted((ROOT / "requirements/server").glob("*.txt"))
-            if lock.stem != VERSION
-        ),
-    ],
-)
-def version(request: pytest.FixtureRequest) -> str:
-    """The release of MLflow; earlier ones have a lock too."""
-    found: str = request.param
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.listener import REDIRECTS, listening
-from tests.postgres import running_cluster
-from tests.tracking_server import EACH_VERSION, deployed_server
+from tests.tracking_server import deployed_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,12 +47,6 @@ PUBLIC = "https://1.1.1.1/hook"
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running_cluster() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def serve(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., Server]]:
@@ -69,12 +62,6 @@ def serve(
             )
 
         yield start
-
-
-@pytest.fixture(scope="module", params=EACH_VERSION)
-def version(request: pytest.FixtureRequest) -> str:
-    chosen: str = request.param
-    return chosen
 
 
 @pytest.fixture(scope="module")

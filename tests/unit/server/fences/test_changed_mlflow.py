@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.postgres import running_cluster
 from tests.tracking_server import deployed_server, installed, unpatched_server
 
 from .changed_mlflow import add_column, add_field, add_middleware, change, link_package
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import requests
@@ -33,12 +31,6 @@ QUESTIONS: list[dict[str, Any]] = [
     {"experiment_ids": ["0"], "filter": "params.p = '1'"},
     {"experiment_ids": ["0"], "filter": "not a filter"},
 ]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running_cluster() as running:
-        yield running
 
 
 def changed_mlflow(target: Path) -> Path:

@@ -21,10 +21,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.postgres import running_cluster
 from tests.tracking_server import (
     ADMIN_PASSWORD,
-    EACH_VERSION,
     basic,
     deployed_server,
     unpatched_server,
@@ -247,18 +245,6 @@ def _side(server: Server, rows: Any) -> Side:
     side.experiment = side.post("2.0/mlflow/experiments/create", name="hot")["experiment_id"]
     side.grant("EDIT")
     return side
-
-
-@pytest.fixture(scope="module", params=EACH_VERSION)
-def version(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running_cluster() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -10,25 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.listener import Listener, listening
-from tests.postgres import running_cluster
 from tests.tracking_server import ADMIN, ADMIN_PASSWORD, VERSION, Server, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.postgres import Cluster
 
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
     with listening() as heard:
         yield heard
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running_cluster() as running:
-        yield running
 
 
 def client(server: Server, script: str, *arguments: str, version: str = VERSION) -> Any:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.listener import listening
-from tests.postgres import running_cluster
-from tests.tracking_server import ADMIN, EACH_VERSION, VERSION, deployed_server
+from tests.tracking_server import ADMIN, VERSION, deployed_server
 from tests.tracking_server.routes import routes_that_call
 
 if TYPE_CHECKING:
@@ -144,12 +143,6 @@ class Rows:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running_cluster() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def listener() -> Iterator[Listener]:
     with listening() as heard:
         yield heard
@@ -159,12 +152,6 @@ def listener() -> Iterator[Listener]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of the host that is not one of artifacts."""
     return tmp_path_factory.mktemp("elsewhere")
-
-
-@pytest.fixture(scope="module", params=EACH_VERSION)
-def version(request: pytest.FixtureRequest) -> str:
-    chosen: str = request.param
-    return chosen
 
 
 @pytest.fixture(scope="module")
