@@ -38,6 +38,6 @@ fi
 for name in bootstrap control local_aws models; do compile_host "$name" "$@"; done
 for lock in server/*.in; do compile_host "${lock%.in}" "$@"; done
 compile_host test "$@"
-# Clients of several releases, auditors and the tool for releases pin a lot, and not the same: a lock for each, apart from all others.
-for lock in audit/*.in clients/*.in release.in; do compile_host "${lock%.in}" "$@"; done
+# Clients of several releases, another server, auditors and the tool for releases pin a lot, and not the same: a lock for each, apart from all others.
+for lock in audit/*.in clients/*.in others/*.in release.in; do compile_host "${lock%.in}" "$@"; done
 compile lambda --python-version 3.13 --python-platform x86_64-manylinux_2_28 "$@"

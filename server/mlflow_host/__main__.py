@@ -1,7 +1,7 @@
 """The commands of the program that runs MLflow on its host.
 
-heads, plan, apply, import-plan and import are used by Ansible; patches by operators and by serve;
-serve and ready by mlflow.service; watch by mlflow-watch.service; collect-garbage by
+heads, plan, apply, import-plan, import and export are used by Ansible; patches by operators and by
+serve; serve and ready by mlflow.service; watch by mlflow-watch.service; collect-garbage by
 mlflow-gc.service.
 
 MLflow takes seconds to import, and most commands do without it. So the modules of this package,
@@ -55,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     _add_source(command)
     command = commands.add_parser("import", help="write all rows of a file of SQLite, or none")
     _add_source(command)
+    command = commands.add_parser("export", help="write all rows to a new file of SQLite")
+    _add_owner(command)
+    command.add_argument("--file", required=True, type=Path)
 
     command = commands.add_parser("serve", help="serve until SIGTERM")
     command.add_argument("--workers", type=int, required=True)
@@ -103,8 +106,8 @@ def run(options: argparse.Namespace) -> None:
             print(json.dumps(fences.breaches()))
         case "plan" | "apply":
             run_plan(options)
-        case "import-plan" | "import":
-            run_import(options)
+        case "import-plan" | "import" | "export":
+            run_transfer(options)
         case "serve":
             server.serve(options.workers, options.metrics_port)
         case "ready":
@@ -130,21 +133,25 @@ def run_plan(options: argparse.Namespace) -> None:
     print(json.dumps(asdict(plan) | {"differs": plan.differs}))
 
 
-def run_import(options: argparse.Namespace) -> None:
-    """Print what an import would do; `import` does it."""
+def run_transfer(options: argparse.Namespace) -> None:
+    """Print what an import would do, or did, or how many rows of each table were exported."""
     from sqlalchemy.exc import DBAPIError
 
     from mlflow_host.transfer import tables
+    from mlflow_host.transfer.sqlite_copy import DifferentError
 
     log_in_as(options.owner, sys.stdin.readline().rstrip("\n"))
     try:
+        if options.command == "export":
+            print(json.dumps(tables.export(options.file)))
+            return
         tables.migrate(options.database)
         plan = tables.make_plan(options.database, options.root)
         if options.command == "import" and not plan.imported:
             tables.copy(options.database, plan)
     except DBAPIError as error:
         sys.exit(" ".join(str(error.orig).split()))
-    except (ValueError, tables.DifferentError) as error:
+    except (OSError, ValueError, DifferentError) as error:
         sys.exit(str(error))
     print(json.dumps(asdict(plan)))
 

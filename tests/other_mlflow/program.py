@@ -12,10 +12,12 @@ from typing import Any
 
 import mlflow
 import numpy as np
-from mlflow import MlflowClient
+from mlflow import MlflowClient, entities
 from mlflow.data import numpy_dataset
-from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag, ViewType
+from mlflow.entities import Metric, Param, RunTag, ViewType
 
+MLFLOW_3 = int(mlflow.__version__.split(".")[0]) >= 3
+TRACE_ID = "trace_id" if MLFLOW_3 else "request_id"
 NUMBERS = [0.1, -0.0, 1e300, math.nan, math.inf, -math.inf, 3.0]
 
 
@@ -42,10 +44,11 @@ def fill(client: MlflowClient) -> None:
         data = numpy_dataset.from_numpy(np.zeros((2, 2)), name="zeros")
         mlflow.log_input(data, context="training", tags={"split": "train"})
 
-    logged = client.create_logged_model(
-        used, "forest", run.run_id, {"kind": "tree"}, {"depth": "3"}
-    )
-    client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+    if MLFLOW_3:
+        logged = client.create_logged_model(
+            used, "forest", run.run_id, {"kind": "tree"}, {"depth": "3"}
+        )
+        client.finalize_logged_model(logged.model_id, entities.LoggedModelStatus.READY)
     client.create_registered_model("forest", {"owner": "team"}, "of the team")
     for source in (f"runs:/{run.run_id}/model", f"{run.artifact_uri}/model"):
         client.create_model_version("forest", source, run.run_id, {"checked": "yes"})
@@ -66,7 +69,9 @@ def read(client: MlflowClient) -> dict[str, Any]:
     numbers = [experiment.experiment_id for experiment in experiments]
     runs = client.search_runs(numbers, run_view_type=ViewType.ALL)
     versions = client.search_model_versions()
-    traces = client.search_traces(locations=numbers)
+    # MLflow 2 has its own name for what MLflow 3 calls locations.
+    traces = client.search_traces(**{"locations" if MLFLOW_3 else "experiment_ids": numbers})
+    logged = client.search_logged_models(numbers) if MLFLOW_3 else []
     found = {
         "experiments": {one.experiment_id: dict(one) for one in experiments},
         "runs": {one.info.run_id: one.to_dictionary() for one in runs},
@@ -85,8 +90,8 @@ def read(client: MlflowClient) -> dict[str, Any]:
             for one in client.search_registered_models()
         ],
         "versions": {f"{one.name} {one.version}": dict(one) for one in versions},
-        "logged": [one.to_dictionary() for one in client.search_logged_models(numbers)],
-        "traces": {one.info.trace_id: one.to_dict() for one in traces},
+        "logged": [one.to_dictionary() for one in logged],
+        "traces": {getattr(one.info, TRACE_ID): one.to_dict() for one in traces},
     }
     result: dict[str, Any] = _plain(json.loads(json.dumps(found, sort_keys=True, default=str)))
     return result

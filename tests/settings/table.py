@@ -640,6 +640,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         other=True,
     ),
     "mlflow_tls_mode": template("roles/tls_proxy/templates/Caddyfile.j2", "issuer acme"),
+    "mlflow_export_folder": Elsewhere(TRANSFER + "test_mlflow_serves_an_export_as_the_deployment"),
     "mlflow_import_artifacts": Elsewhere(TRANSFER + "test_import_moves_all_that_the_other_answers"),
     "mlflow_import_database": Elsewhere(TRANSFER + "test_import_moves_all_that_the_other_answers"),
     "mlflow_import_roots": Elsewhere(TRANSFER + "test_import_of_other_files_is_refused"),

@@ -7,9 +7,12 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
 from tests import other_mlflow
 from tests.tracking_server import VERSION
+
+from .comparison import answers_of, assert_same_answers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +20,17 @@ if TYPE_CHECKING:
     from tests.conftest import Play
     from tests.sites import Site
 
+    from .conftest import Other
+
 pytestmark = pytest.mark.slow
+
+DEPLOYMENT = "moved"
+
+
+@pytest.fixture
+def other(local: Other) -> Path:
+    """The folder of the other MLflow."""
+    return local.folder
 
 
 def play(site: Site, other: Path, *options: str) -> Play:
@@ -60,6 +73,19 @@ def test_import_of_other_files_is_refused(
     site.ssh("sudo test ! -e /var/lib/mlflow/import")
 
 
+def test_import_whose_upload_fails_leaves_no_copy(site: Site, other: Path, tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    (tmp_path / "mlruns/missing").symlink_to("/missing")
+    shutil.copy(other / "mlflow.db", tmp_path)
+    done = play(
+        site, tmp_path, f"--extra-vars={json.dumps({'mlflow_import_roots': [f'{other}/mlruns']})}"
+    )
+    assert done.returncode != 0
+    assert "/missing" in done.output
+    assert runs(site) == 0
+    site.ssh("sudo test ! -e /var/lib/mlflow/import")
+
+
 def test_import_of_a_database_in_use_is_refused(site: Site, other: Path, tmp_path: Path) -> None:
     shutil.copy(other / "mlflow.db", tmp_path)
     (tmp_path / "mlruns").mkdir()
@@ -75,32 +101,16 @@ def test_import_in_check_mode_changes_nothing(site: Site, other: Path) -> None:
     assert runs(site) == 0
 
 
-def test_import_moves_all_that_the_other_answers(site: Site, other: Path, tmp_path: Path) -> None:
+def test_import_moves_all_that_the_other_answers(
+    site: Site, other: Path, local: Other, tmp_path: Path
+) -> None:
     before = (other / "mlflow.db").read_bytes()
     done = play(site, other)
     assert done.returncode == 0, done.output
     assert (other / "mlflow.db").read_bytes() == before
     site.ssh("sudo test ! -e /var/lib/mlflow/import")
 
-    # Migrated as the deployment has migrated it.
-    shutil.copy(other / "mlflow.db", tmp_path / "mlflow.db")
-    other_mlflow.migrate(tmp_path / "mlflow.db", VERSION)
-    theirs = other_mlflow.read(f"sqlite:///{tmp_path}/mlflow.db", tmp_path, VERSION)
-    ours = other_mlflow.read(
-        f"https://{site.address}:5000",
-        tmp_path,
-        VERSION,
-        MLFLOW_TRACKING_USERNAME="admin",
-        MLFLOW_TRACKING_PASSWORD=site.secret("mlflow-admin"),
-        MLFLOW_TRACKING_SERVER_CERT_PATH=f"{site.directory}/ca.pem",
-    )
-    assert json.loads(ours) == json.loads(theirs.replace(f"{other}/mlruns", "mlflow-artifacts:"))
-
-    artifacts = [path for path in (other / "mlruns").rglob("*") if path.is_file()]
-    assert artifacts
-    for path in artifacts:
-        uri = f"mlflow-artifacts:/{path.parent.relative_to(other / 'mlruns')}"
-        assert site.artifact("GET", uri, path.name) == path.read_bytes()
+    assert_same_answers(site, local, tmp_path)
 
 
 def test_import_again_changes_nothing(site: Site, other: Path) -> None:
@@ -110,6 +120,43 @@ def test_import_again_changes_nothing(site: Site, other: Path) -> None:
     assert "Imported already; nothing will be changed." in done.output
     assert done.recap["changed"] == 0
     assert runs(site) == before > 0
+
+
+def test_repeated_import_starts_the_server_that_an_interrupted_one_has_stopped(
+    site: Site, other: Path
+) -> None:
+    site.ssh("sudo systemctl stop mlflow.service")
+    done = play(site, other)
+    assert done.returncode == 0, done.output
+    assert "Imported already; nothing will be changed." in done.output
+    assert runs(site) > 0
+
+
+def test_mlflow_serves_an_export_as_the_deployment(site: Site, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    done = site.aws.play("playbooks/export.yml", f"--extra-vars=mlflow_export_folder={folder}")
+    assert done.returncode == 0, done.output
+    site.ssh("sudo test ! -e /var/lib/mlflow-export")
+    assert sorted(path.name for path in folder.iterdir()) == ["mlartifacts", "mlflow.db"]
+
+    artifacts = ("--artifacts-destination", str(folder / "mlartifacts"))
+    database = f"sqlite:///{folder}/mlflow.db"
+    with other_mlflow.serving(database, artifacts, folder, VERSION) as url:
+        assert json.loads(other_mlflow.read(url, tmp_path, VERSION)) == answers_of(site, tmp_path)
+        stored = {key.removeprefix("artifacts/") for key in site.artifacts()}
+        assert stored
+        for path in stored:
+            answer = requests.get(f"{url}/api/2.0/mlflow-artifacts/artifacts/{path}", timeout=60)
+            place, _, name = path.rpartition("/")
+            assert answer.content == site.artifact("GET", f"mlflow-artifacts:/{place}", name)
+
+
+def test_second_export_to_a_folder_is_refused(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("of a user")
+    done = site.aws.play("playbooks/export.yml", f"--extra-vars=mlflow_export_folder={tmp_path}")
+    assert done.returncode != 0
+    assert "is not a valid folder" in " ".join(done.output.split())
+    assert (tmp_path / "mlflow.db").read_text() == "of a user"
 
 
 def test_import_beside_other_runs_is_refused(site: Site, other: Path) -> None:

@@ -1,4 +1,4 @@
-"""Copy the tables of another MLflow, and compare them.
+"""Copy the tables of another MLflow, and compare them; write those of this one to a file.
 
 All tables are written in one transaction, in the order of their foreign keys, and are read again
 before it is committed. Identifiers stay as they are, so the tables have to be empty before.
@@ -6,16 +6,15 @@ before it is committed. Identifiers stay as they are, so the tables have to be e
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlflow_host.settings import setting
 from mlflow_host.transfer.locations import Locations, roots
+from mlflow_host.transfer.sqlite_copy import Content, DifferentError, batches, content, rows, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine, Table
@@ -49,7 +48,6 @@ LOCATION_COLUMNS = {
 LOCATION_TAG = "mlflow.artifactLocation"
 # MLflow adds a row to them when it makes or starts a database.
 MADE_BY_MLFLOW = {"experiments": 1, "workspaces": 1}
-_ROWS = 1000
 _SHOWN = 5
 
 
@@ -76,24 +74,6 @@ class Plan:
     outside: list[str]
     occupied: list[str]
     imported: bool
-
-
-@dataclass(frozen=True)
-class Content:
-    """How many rows a table has, and the sum of their hashes, whatever their order."""
-
-    rows: int = 0
-    digest: int = 0
-
-    def add(self, row: Iterable[Any]) -> Content:
-        """Return the content with one more row."""
-        text = json.dumps(list(row), sort_keys=True, default=str)
-        number = int.from_bytes(hashlib.sha256(text.encode()).digest())
-        return replace(self, rows=self.rows + 1, digest=(self.digest + number) % 2**256)
-
-
-class DifferentError(Exception):
-    """A table does not have what was written to it."""
 
 
 def migrate(database: Path) -> None:
@@ -132,15 +112,13 @@ def make_plan(database: Path, given: list[str]) -> Plan:
     with _file(database).connect() as source, _server().connect() as target:
         locations = _locations(source, given)
         outside = _outside(source, locations)
-        theirs = {table.name: _content(_rows(source, table, locations)) for table in _tables()}
-        ours = {table.name: _content(_rows(target, table)) for table in _tables()}
+        theirs = {table.name: content(_rows(source, table, locations)) for table in _tables()}
+        ours = {table.name: content(_rows(target, table)) for table in _tables()}
     return Plan(
-        rows={name: content.rows for name, content in theirs.items() if content.rows},
+        rows={name: found.rows for name, found in theirs.items() if found.rows},
         roots=list(locations.roots),
         outside=outside,
-        occupied=[
-            name for name, content in ours.items() if content.rows > MADE_BY_MLFLOW.get(name, 0)
-        ],
+        occupied=[name for name, found in ours.items() if found.rows > MADE_BY_MLFLOW.get(name, 0)],
         imported=ours == theirs,
     )
 
@@ -164,13 +142,26 @@ def copy(database: Path, plan: Plan) -> None:
             target.execute(table.delete())
         for table in tables:
             written = Content()
-            for batch in _batches(_rows(source, table, locations)):
+            for batch in batches(_rows(source, table, locations)):
                 for row in batch:
                     written = written.add(row.values())
                 target.execute(table.insert(), batch)
-            if _content(_rows(target, table)) != written:
+            if content(_rows(target, table)) != written:
                 raise DifferentError(f"Table {table.name} differs from what was written to it.")
             _set_sequences(target, table)
+
+
+def export(file: Path) -> dict[str, int]:
+    """Write all rows of this database to a new file of SQLite; return their number by table.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file.
+    DifferentError
+        If a table of the file does not have what was written to it.
+    """
+    return write(_server(), file, LEFT_OUT)
 
 
 def _tables() -> list[Table]:
@@ -224,36 +215,14 @@ def _rows(
     connection: Connection, table: Table, locations: Locations | None = None
 ) -> Iterator[dict[str, Any]]:
     """Return the rows of a table by column, if asked for with the locations that they will have."""
-    from sqlalchemy import select
-
     # The database computes the others by itself.
-    stored = [column for column in table.columns if column.computed is None]
-    result = connection.execute(select(*stored), execution_options={"yield_per": _ROWS})
-    for found in result:
-        row = dict(found._mapping)  # noqa: SLF001  a public name of SQLAlchemy
+    stored = [column.name for column in table.columns if column.computed is None]
+    for row in rows(connection, table, stored):
         if locations:
             for name in _location_columns(table, row):
                 if row[name] is not None:
                     row[name] = locations.moved(row[name])
         yield row
-
-
-def _content(rows: Iterable[dict[str, Any]]) -> Content:
-    content = Content()
-    for row in rows:
-        content = content.add(row.values())
-    return content
-
-
-def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _ROWS:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _set_sequences(target: Connection, table: Table) -> None:

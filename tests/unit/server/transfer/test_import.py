@@ -5,32 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import uuid
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import other_mlflow
-from tests.postgres import running_cluster
-from tests.tracking_server import (
-    ADMIN,
-    ADMIN_PASSWORD,
-    EACH_VERSION,
-    VERSION,
-    deployed_server,
-    installed,
-)
+from tests.tracking_server import VERSION, deployed_server
+
+from .conftest import LOGIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from .conftest import Target
 
-    from tests.postgres import Cluster
-    from tests.tracking_server import Host
-
-LOGIN = {"MLFLOW_TRACKING_USERNAME": ADMIN, "MLFLOW_TRACKING_PASSWORD": ADMIN_PASSWORD}
 # Columns that name a place, and those that do not though they look like it.
 LOCATIONS = {
     *(("experiments", "artifact_location"), ("logged_models", "artifact_location")),
@@ -38,19 +26,6 @@ LOCATIONS = {
     *(("runs", "artifact_uri"), ("workspaces", "trace_archival_location")),
 }
 NO_LOCATIONS = {"evaluation_dataset_records", "mcp_access_endpoints", "mcp_server_versions"}
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running_cluster() as running:
-        yield running
-
-
-@pytest.fixture(scope="module", params=EACH_VERSION)
-def version(request: pytest.FixtureRequest) -> str:
-    """The version of the other MLflow; the importing one is the default."""
-    chosen: str = request.param
-    return chosen
 
 
 @pytest.fixture(scope="module")
@@ -65,57 +40,6 @@ def filled(version: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def database(filled: Path, tmp_path: Path) -> Path:
     """A copy of the file, because an import migrates it."""
     return Path(shutil.copy(filled / "mlflow.db", tmp_path / "copy.db"))
-
-
-@dataclass(frozen=True)
-class Target:
-    """A deployment whose server has started once, and does not run."""
-
-    cluster: Cluster
-    name: str
-    host: Host
-    folder: Path
-
-    def run(self, command: str, database: Path, *options: str) -> dict[str, Any]:
-        """Run a command of the import; return what it printed."""
-        printed: dict[str, Any] = json.loads(
-            self.host.run(
-                *(command, f"--owner={self.host.owner}", f"--database={database}", *options),
-                text=self.host.password,
-            )
-        )
-        return printed
-
-    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return all rows of all tables."""
-        tables = self.cluster.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r'"
-            " AND relnamespace = 'public'::regnamespace",
-            self.name,
-        )
-        return {
-            table: sorted(
-                self.cluster.execute(f'SELECT t::text FROM "{table}" t', self.name)  # noqa: S608
-            )
-            for (table,) in tables
-        }
-
-
-@pytest.fixture(scope="module")
-def started(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A database on which a server has started once."""
-    name = "started"
-    cluster.execute(f"CREATE DATABASE {name}")
-    with deployed_server(cluster, name, tmp_path_factory.mktemp("started"), mlflow_workers=1):
-        return name
-
-
-@pytest.fixture
-def target(cluster: Cluster, started: str, tmp_path: Path) -> Target:
-    name = f"target_{uuid.uuid4().hex}"
-    cluster.execute(f"CREATE DATABASE {name} TEMPLATE {started}")
-    (tmp_path / "host").mkdir()
-    return Target(cluster, name, installed(cluster, name, tmp_path / "host"), tmp_path)
 
 
 def test_import_answers_as_the_other_server(target: Target, filled: Path, database: Path) -> None:
