@@ -30,7 +30,7 @@ NOT_RUN = {
     r"playbooks/import\.yml ": "tests/transfer runs it, into a deployment without runs",
     r"playbooks/export\.yml |^mlflow server --backend": "tests/transfer serves an export",
     r"other-host:": "requires the host of another MLflow",
-    r"MLFLOW_BACKEND_STORE_URI=|^python sqlite_copy\.py ": "tests/transfer copies a database",
+    r"^read -rs MLFLOW_BACKEND|^python sqlite_copy\.py ": "tests/transfer copies a database",
     r"local_aws allow demo-drill$": "belongs to the drill",
     r"^make up PYTHON=": "tests/e2e/test_second_clone.py deploys with another Python, for minutes",
     r"pytest tests/unit/dashboards$": "make test and make test-full run them",

@@ -134,10 +134,14 @@ def test_repeated_import_starts_the_server_that_an_interrupted_one_has_stopped(
 
 def test_mlflow_serves_an_export_as_the_deployment(site: Site, tmp_path: Path) -> None:
     folder = tmp_path / "export"
+    # It exists, and keeps its mode.
+    folder.mkdir(mode=0o750)
     done = site.aws.play("playbooks/export.yml", f"--extra-vars=mlflow_export_folder={folder}")
     assert done.returncode == 0, done.output
     site.ssh("sudo test ! -e /var/lib/mlflow-export")
     assert sorted(path.name for path in folder.iterdir()) == ["mlartifacts", "mlflow.db"]
+    assert folder.stat().st_mode & 0o777 == 0o750
+    assert (folder / "mlflow.db").stat().st_mode & 0o777 == 0o600
 
     artifacts = ("--artifacts-destination", str(folder / "mlartifacts"))
     database = f"sqlite:///{folder}/mlflow.db"

@@ -176,6 +176,7 @@ def batches(found: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 def main() -> None:
     """Copy the database that the environment names to the file of the command line."""
     from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     address = os.environ.get(VARIABLE, "")
@@ -187,7 +188,7 @@ def main() -> None:
         )
     try:
         counts = write(create_engine(address), Path(sys.argv[1]))
-    except (DifferentError, FileExistsError, ValueError) as error:
+    except (DifferentError, OSError, SQLAlchemyError, ValueError) as error:
         sys.exit(f"{sys.argv[1]} was not written: {error}")
     print(", ".join(f"{count} {name}" for name, count in counts.items()))
 

@@ -111,6 +111,15 @@ def test_database_that_is_not_known_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_database_that_does_not_answer_leaves_no_file(tmp_path: Path) -> None:
+    done = copy("postgresql://mlflow:hidden@127.0.0.1:1/mlflow", tmp_path / "mlflow.db")
+    assert done.returncode != 0
+    assert "mlflow.db was not written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hidden" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("address", ["", "sqlite:///mlflow.db"])
 def test_address_that_is_none_is_refused(address: str, tmp_path: Path) -> None:
     done = copy(address, tmp_path / "mlflow.db")
