@@ -1,4 +1,4 @@
-"""Tasks without a process of their own have the results that they have in Ansible's workers."""
+"""Tasks in the controller's process have the results that they have in Ansible's workers."""
 
 from __future__ import annotations
 
@@ -203,6 +203,7 @@ FILES = {
     "two.yml": "value: other\n",
     "first.yml": "- name: Step\n  ansible.builtin.debug: {msg: '{{ step }} {{ greeting }}'}\n",
     "second.yml": "- name: Step\n  ansible.builtin.set_fact: {stepped: '{{ step }}'}\n",
+    "text.j2": "{{ greeting }}, {{ folder | basename }}\n",
     "polite/tasks/main.yml": (
         "- name: Be polite\n"
         "  ansible.builtin.set_fact: {polite_fact: '{{ polite_greeting }}, please'}\n"
@@ -248,6 +249,160 @@ def test_tasks_of_the_controller_print_what_they_print_in_workers(
     assert ours == theirs
 
 
+@pytest.mark.parametrize("options", [(), ("--check", "--diff"), ("--diff",)])
+def test_modules_of_the_controller_print_what_they_print_in_workers(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    theirs, ours = (
+        (status, VOLATILE.sub("", printed))
+        for status, printed in (
+            run(tmp_path, MODULES, strategy, *options)
+            for strategy in ("linear", "mlflow_ec2.aws.warm")
+        )
+    )
+    assert "RUNNING HANDLER [Say it]" in theirs[1]
+    assert "Leave out what follows" not in theirs[1]
+    assert ours == theirs
+
+
+MODULES = """
+- name: Modules on one host
+  hosts: one
+  gather_facts: false
+  vars:
+    folder: "{{ playbook_dir }}/made"
+    greeting: "hello {{ inventory_hostname }}"
+  handlers:
+    - name: Say it
+      ansible.builtin.command:
+        argv: [echo, "{{ greeting }} from a handler"]
+      changed_when: false
+  tasks:
+    - name: Remove what an earlier run left
+      ansible.builtin.file:
+        path: "{{ folder }}"
+        state: absent
+      changed_when: false
+      check_mode: false
+      diff: false
+
+    - name: Gather facts
+      ansible.builtin.setup:
+        gather_subset: ["!all", "!min", python]
+
+    - name: Create folders
+      ansible.builtin.file:
+        path: "{{ folder }}/{{ item }}"
+        state: directory
+        mode: "0750"
+      loop: [a, b]
+
+    - name: Write files
+      ansible.builtin.copy:
+        content: "{{ greeting }} {{ item.key }}\n"
+        dest: "{{ folder }}/{{ item.value }}/text"
+        mode: "0640"
+      loop: "{{ {'x': 'a', 'y': 'b'} | dict2items }}"
+      loop_control:
+        label: "{{ item.key }}"
+      register: written
+      notify: Say it
+
+    - name: Write a template
+      ansible.builtin.template:
+        src: text.j2
+        dest: "{{ folder }}/a/template"
+        mode: "0600"
+      when: written is changed
+
+    - name: Write a secret
+      ansible.builtin.copy:
+        content: "not to be seen"
+        dest: "{{ folder }}/a/secret"
+        mode: "0600"
+      no_log: true
+
+    - name: Read a program's output, in its environment
+      ansible.builtin.shell:
+        cmd: echo "$GREETING"; echo wrong >&2; exit 3
+        chdir: /
+      environment:
+        GREETING: "{{ greeting }}"
+      register: said
+      changed_when: false
+      failed_when: said.rc != 3
+      check_mode: false
+
+    - name: Read what is not there
+      ansible.builtin.command:
+        argv: [cat, "{{ folder }}/missing"]
+      register: missing
+      changed_when: false
+      ignore_errors: true
+      check_mode: false
+
+    - name: Run a module that does not know its argument
+      ansible.builtin.stat:
+        wrong: 1
+      ignore_errors: true
+
+    - name: Read an undefined variable
+      ansible.builtin.stat:
+        path: "{{ nowhere }}"
+      ignore_errors: true
+
+    - name: Ask another host, once
+      ansible.builtin.ping:
+        data: "{{ greeting }}"
+      delegate_to: two
+      run_once: true
+      register: pinged
+
+    - name: Ask until it answers
+      ansible.builtin.ping:
+        data: "{{ greeting }}"
+      register: repeated
+      until: repeated is success
+      retries: 2
+      delay: 0
+
+    - name: Fail and go on
+      block:
+        - name: Fail
+          ansible.builtin.command: "false"
+          check_mode: false
+      rescue:
+        - name: Show what failed
+          ansible.builtin.ping:
+            data: "{{ ansible_failed_task.name }}: {{ ansible_failed_result.rc }}"
+          register: rescued
+      always:
+        - name: Show all
+          ansible.builtin.debug:
+            msg:
+              - "{{ written.results | default([]) | map(attribute='changed') }} {{ said.stdout }}"
+              - "{{ said.stderr }} {{ missing.rc }}"
+              - "{{ pinged.ping }} {{ repeated.ping }} {{ rescued.ping }}"
+              - "{{ ansible_facts.python.version.major }}"
+
+    - name: Call the handlers
+      ansible.builtin.meta: flush_handlers
+
+    - name: Forget the connection
+      ansible.builtin.meta: reset_connection
+
+    - name: Fail at last
+      ansible.builtin.command: "false"
+      check_mode: false
+
+    - name: Leave out what follows
+      ansible.builtin.ping:
+"""
+# Lines with what differs from run to run: times, temporary files, numbers of files.
+VOLATILE = re.compile(
+    r"(?m)^.*(?:/ansible-local-|ansible-tmp-|\bdelta\b|\b(?:start|end):|time\b|\binode\b).*\n"
+)
+
 PROCESSES = """
 - name: Tasks that say which process executes them
   hosts: one
@@ -264,20 +419,37 @@ PROCESSES = """
         msg: "process={{ lookup('ansible.builtin.pipe', 'echo $PPID') }}"
       register: read
       until: read is success
+    - name: Read the process of a module
+      ansible.builtin.ping:
+        data: "process={{ lookup('ansible.builtin.pipe', 'echo $PPID') }}"
+      register: module
+    - name: Show the process of a module
+      ansible.builtin.debug:
+        var: module.ping
     - name: Leave out a task of a worker
       ansible.builtin.ping:
       when: lookup('ansible.builtin.pipe', 'echo process=$PPID > ' + playbook_dir + '/skip') != ''
 """
 
 
-@pytest.mark.parametrize(("strategy", "processes"), [("linear", 4), ("mlflow_ec2.aws.warm", 2)])
+@pytest.mark.parametrize(
+    ("strategy", "hosts", "processes"),
+    [
+        ("linear", "one", 5),
+        # Only the repeated task has a worker.
+        ("mlflow_ec2.aws.warm", "one", 2),
+        # The module has one on each host as well.
+        ("mlflow_ec2.aws.warm", "one, two", 5),
+    ],
+)
 def test_tasks_of_the_controller_share_its_process(
-    tmp_path: Path, strategy: str, processes: int
+    tmp_path: Path, strategy: str, hosts: str, processes: int
 ) -> None:
-    status, printed = run(tmp_path, PROCESSES, strategy)
+    playbook = PROCESSES.replace("hosts: one", f"hosts: {hosts}")
+    status, printed = run(tmp_path, playbook, strategy)
     assert status == 0, printed
     read = re.findall("process=([0-9]+)", printed + (tmp_path / "skip").read_text())
-    assert len(read) == 4
+    assert len(read) == 4 * len(hosts.split(", ")) + 1
     assert len(set(read)) == processes
 
 

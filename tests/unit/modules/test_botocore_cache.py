@@ -4,14 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore.loaders import JSONFileLoader
+from botocore.loaders import JSONFileLoader, Loader
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from tests.unit.modules.conftest import RunModule
 
 
 @pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What botocore reads in this test; afterwards it is as it was."""
     paths: list[str] = []
     load = JSONFileLoader.load_file
@@ -21,7 +24,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return load(self, file_path)
 
     monkeypatch.setattr(JSONFileLoader, "load_file", load_file)
-    return paths
+    yield paths
+    if "_cache" in vars(Loader):
+        del Loader._cache
 
 
 def client(service: str) -> Any:
@@ -37,14 +42,42 @@ def test_each_file_is_read_once_for_all_sessions(run_module: RunModule, read: li
     assert len(set(read)) == len(read)
 
 
-def test_second_run_keeps_the_cache(run_module: RunModule, read: list[str]) -> None:
+@pytest.mark.usefixtures("read")
+def test_second_run_keeps_the_cache(run_module: RunModule) -> None:
     first = run_module("botocore_cache")
     client("sts")
     second = run_module("botocore_cache", check=True)
 
     assert (first["changed"], second["changed"]) == (False, False)
-    assert first["files"] == 0
-    assert second["files"] == len(read) > 0
+    assert first["kept"] == 0
+    assert second["kept"] > 0
+    client("sts")
+    assert run_module("botocore_cache")["kept"] == second["kept"]
+
+
+@pytest.mark.usefixtures("read")
+def test_loaders_of_other_folders_keep_their_own(run_module: RunModule, tmp_path: Path) -> None:
+    run_module("botocore_cache")
+    (tmp_path / "other/2026-01-01").mkdir(parents=True)
+    (tmp_path / "other/2026-01-01/service-2.json").write_text("{}")
+    usual, other = Loader(), Loader(extra_search_paths=[str(tmp_path)])
+    assert "other" not in usual.list_available_services("service-2")
+    assert "other" in other.list_available_services("service-2")
+    assert "other" not in Loader().list_available_services("service-2")
+
+
+def test_loader_without_a_cache_of_its_own_is_left_alone(
+    run_module: RunModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initialize = Loader.__init__
+
+    def rename(self: Loader) -> None:
+        initialize(self)
+        self._other_cache = vars(self).pop("_cache")
+
+    monkeypatch.setattr(Loader, "__init__", rename)
+    assert run_module("botocore_cache")["kept"] == 0
+    assert "_cache" not in vars(Loader)
 
 
 @pytest.mark.usefixtures("read")

@@ -9,9 +9,11 @@ DOCUMENTATION = r"""
 module: botocore_cache
 short_description: Keep what botocore has read of AWS's services for the tasks that follow
 description:
-  - Makes botocore read the JSON description of each AWS service once. By default, it reads these
-    files, which are megabytes large, again for each session, and so for each task.
-  - It has an effect only with strategy C(warm), where the interpreter continues after a task.
+  - Makes botocore look for and read the descriptions of AWS's services once. By default, it looks
+    through hundreds of folders and reads megabytes of JSON again for each session, and so for each
+    task.
+  - It has an effect only with strategy C(warm), where the interpreter continues after a task, and
+    only with a botocore whose loaders have a cache each.
 author:
   - MLflow on EC2 contributors
 options: {}
@@ -25,8 +27,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-files:
-  description: How many files this interpreter has kept so far.
+kept:
+  description: How many descriptions and lists of services this interpreter has kept so far.
   returned: always
   type: int
   sample: 0
@@ -37,39 +39,49 @@ from typing import Any, cast
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
-    from botocore.loaders import JSONFileLoader
+    from botocore.loaders import Loader
 except ImportError:
-    JSONFileLoader = None
+    Loader = None
 
 
-def keep() -> dict[str, Any]:
-    """Make botocore read each file once; return the contents by path, None for a missing file.
+def keep() -> dict[tuple[Any, ...], dict[Any, Any]]:
+    """Let the loaders of all sessions share a cache if they search the same folders.
 
     Sessions share what is kept then, as the clients of one session share it anyway: botocore does
-    not change it but by filling in references, which is done once as well as twice.
+    not change it.
+
+    Returns
+    -------
+    dict
+        For each list of folders, what a loader has found. It stays empty with a botocore for which
+        this was not made.
     """
-    read = JSONFileLoader.load_file
-    files: dict[str, Any] | None = getattr(read, "files", None)
-    if files is not None:
-        return files
-    files = {}
+    shared = vars(Loader).get("_cache")
+    if shared is not None:
+        return cast("dict[tuple[Any, ...], dict[Any, Any]]", shared.fget.caches)
+    caches: dict[tuple[Any, ...], dict[Any, Any]] = {}
+    if vars(Loader()).get("_cache") != {}:
+        return caches
 
-    def load_file(self: JSONFileLoader, file_path: str) -> Any:
-        if file_path not in files:
-            files[file_path] = read(self, file_path)
-        return files[file_path]
+    def cache(self: Any) -> dict[Any, Any]:
+        # boto3 adds a folder to a loader that exists.
+        key = (type(self.file_loader), *self.search_paths, None, *self.extras_types)
+        return caches.setdefault(key, {})
 
-    cast("Any", load_file).files = files
-    JSONFileLoader.load_file = load_file
-    return files
+    def ignore(self: Any, value: Any) -> None:
+        """Let a loader's constructor set its own cache, which is not used."""
+
+    cast("Any", cache).caches = caches
+    Loader._cache = property(cache, ignore)  # noqa: SLF001 -- botocore has no option
+    return caches
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    if JSONFileLoader is None:
+    if Loader is None:
         module.fail_json(msg=missing_required_lib("botocore"))
-    module.exit_json(changed=False, files=len(keep()))
+    module.exit_json(changed=False, kept=sum(map(len, keep().values())))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks that only look at variables or are skipped, executed without a process of their own.
+"""Tasks executed in the controller's process instead of a worker.
 
-Ansible forks a worker for each task, which copies the memory of the controller's process. That
-takes longer than such a task itself, and what the worker compiled of templates is lost with it.
+Ansible forks a worker for each task, which copies the memory of the controller's process. What the
+worker loads and compiles, such as plug-ins, templates and the imports of modules, is lost with it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from ansible.release import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# They need neither a connection nor a module. Those that add hosts are left out: they ask the
-# strategy to, which would wait for itself.
+# They need neither a connection nor a module, so no other host waits for them.
 ACTIONS = frozenset(
     {
         "ansible.builtin.assert",
@@ -37,6 +36,17 @@ ACTIONS = frozenset(
     }
 )
 _QUEUE_PARAMETERS = ["host", "task", "task_vars", "play_context"]
+# They ask the strategy, which would wait for itself, wait for a person, or start processes that
+# must not share the terminal.
+WORKER_ACTIONS = frozenset(
+    {
+        "ansible.builtin.add_host",
+        "ansible.builtin.group_by",
+        "ansible.builtin.pause",
+        "mlflow_ec2.aws.deployment_lock",
+        "mlflow_ec2.aws.playbook",
+    }
+)
 
 
 class _NotSkippedError(BaseException):
@@ -46,7 +56,8 @@ class _NotSkippedError(BaseException):
 def execute(*arguments: Any) -> bool:
     """Execute a task in this process, if no worker is needed for it.
 
-    That is a task with one of the actions above, and any task that its conditions skip. The result
+    That is a task with one of ``ACTIONS``, any task that its conditions skip, and each task of a
+    play with one host where Mitogen has the connection, except ``WORKER_ACTIONS``. The result
     takes the way of all results, through the strategy's queue. Return whether the task was
     executed: not one that waits, and none with an Ansible for which this was not made.
 
@@ -65,10 +76,13 @@ def execute(*arguments: Any) -> bool:
     # What Ansible's fork is for: a task changes itself and its variables.
     copy = task.copy(exclude_parent=True, exclude_tasks=True)
     copy._parent = task._parent  # noqa: SLF001  as Ansible copies tasks for their loops
-    if task.action in ACTIONS:
+    if task.action in ACTIONS or queued.has_the_play_alone():
         # A loop reports its items before it ends.
         queued.register()
-        return run(queued, copy, lambda _: True)
+        try:
+            return run(queued, copy, lambda _: True)
+        finally:
+            queued.disconnect()
     if not task.when or task.loop is not None:
         return False
     resolve = copy._resolve_conditional  # noqa: SLF001
@@ -113,6 +127,23 @@ class _Queued:
         self.strategy._tqm.send_callback("v2_runner_on_start", self.host, self.task)  # noqa: SLF001
         self.strategy._pending_results += 1  # noqa: SLF001
         return True
+
+    def has_the_play_alone(self) -> bool:
+        """Return whether no other host waits, and a worker has nothing that this process lacks."""
+        return (
+            self._connections() is not None
+            and len(self.strategy._hosts_cache) == 1  # noqa: SLF001
+            and self.task.action not in WORKER_ACTIONS
+        )
+
+    def disconnect(self) -> None:
+        """End the thread through which Mitogen's connection runs: a later fork must have none."""
+        if connections := self._connections():
+            connections.on_binding_close()
+
+    def _connections(self) -> Any:
+        """Return Mitogen's model of connections; None without Mitogen."""
+        return getattr(self.strategy, "_worker_model", None)
 
     def executor(self, *task: Any) -> TaskExecutor:
         """Return Ansible's executor; of ansible-core 2.19 it takes the task and its variables."""

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.strategy.linear import StrategyModule as Linear
-from ansible_collections.mlflow_ec2.aws.plugins.plugin_utils import controller_tasks
+from ansible_collections.mlflow_ec2.aws.plugins.plugin_utils import (
+    compiled_templates,
+    controller_tasks,
+)
 
 try:
     import ansible_mitogen.loaders  # noqa: F401 -- Mitogen requires to be imported before its strategy
@@ -36,8 +39,10 @@ short_description: Linear, with interpreters that stay warm from task to task
 description:
   - Executes tasks in the order and manner of P(ansible.builtin.linear#strategy), in interpreters
     of Mitogen if it is installed.
-  - Executes tasks that only look at variables, such as P(ansible.builtin.assert#action), and skips
-    tasks without a worker of their own, with the releases of ansible-core for which this was made.
+  - Executes tasks without a worker of their own, with the releases of ansible-core for which this
+    was made. Those that only look at variables, such as P(ansible.builtin.assert#action), and those
+    that are skipped need none in any play; others need none in a play with one host.
+  - Compiles each template once, with the same releases.
   - On Linux, workers end with the process that started them, even if that one is killed.
 """
 
@@ -63,6 +68,7 @@ class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed b
         if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TEMPORARY_DIRECTORY:
             tempfile.tempdir = "/tmp"  # noqa: S108  as Python itself has it without TMPDIR
         keep_variable_files(self._loader)
+        compiled_templates.keep()
         return super().run(*arguments, **options)
 
     def _queue_task(self, host: Any, task: Any, task_vars: Any, play_context: Any) -> None:
