@@ -118,6 +118,13 @@ def test_gateway_refuses_private_addresses_and_plain_http(used: Run) -> None:
     assert "scheme" in (used.results["gateway"] or "")
 
 
+def test_models_of_the_gateway_are_listed_without_a_call_to_elsewhere(default: Server) -> None:
+    url = f"{default.url}/{AJAX}/gateway/supported-models"
+    # MLflow asks GitHub for each provider, for minutes if there is no way out.
+    answer = default.session().get(url, timeout=10)
+    assert {"openai", "anthropic"} <= {model["provider"] for model in answer.json()["models"]}
+
+
 @pytest.mark.parametrize("url", ["http://example.org/x", "https://127.0.0.1/x", "https://10.0.0.1"])
 def test_webhook_to_a_private_address_or_without_tls_is_refused(default: Server, url: str) -> None:
     answer = default.session().post(
