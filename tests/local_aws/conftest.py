@@ -25,6 +25,8 @@ NUMBERS = itertools.count()
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """A running local AWS."""
     settings = {
+        # Longer than the first login takes on a busy machine.
+        "LOCAL_AWS_EC2_INIT_SECONDS": "8",
         "LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "2",
         "LOCAL_AWS_LAMBDA_SECONDS": "0",
         "LOCAL_AWS_RDS_LOG_SECONDS": "1",

@@ -5,11 +5,9 @@ The order of the tests matters: the first ones write to the deployment that the 
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import re
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,11 +17,10 @@ import requests
 
 from tests.conftest import ROOT, deploy_policy
 from tests.policy_mutations import documented, mutate, rows
+from tests.recovery.clients import writing
 from tests.recovery.conftest import COPY, DRILL, NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.conftest import Play
     from tests.sites import Site
 
@@ -55,32 +52,6 @@ def listed_keys(site: Site, point: str) -> set[str]:
         Bucket=site.bucket, Key=f"recovery/{point}/objects.jsonl.gz"
     )
     return {json.loads(line)["key"] for line in gzip.decompress(answer["Body"].read()).splitlines()}
-
-
-@contextlib.contextmanager
-def writing(site: Site) -> Iterator[list[str]]:
-    """Log runs, each with an artifact, until the end; yield the ids of those acknowledged."""
-    experiment = site.post("experiments/create", name=f"busy {time.monotonic()}")["experiment_id"]
-    acknowledged: list[str] = []
-    enough = threading.Event()
-
-    def write() -> None:
-        while not enough.is_set():
-            info = site.post("runs/create", experiment_id=experiment)["run"]["info"]
-            site.artifact("PUT", info["artifact_uri"], "model.bin", data=info["run_id"].encode())
-            # A row that mentions the artifact, which was uploaded before.
-            site.post("runs/log-batch", run_id=info["run_id"], tags=[{"key": "up", "value": "1"}])
-            acknowledged.append(info["run_id"])
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        while not acknowledged:
-            assert writer.is_alive()
-        yield acknowledged
-    finally:
-        enough.set()
-        writer.join()
 
 
 @pytest.fixture(scope="session")
@@ -251,6 +222,15 @@ def test_restore_to_a_time_has_what_was_logged_before_it(site: Site, copy: Site)
     assert first["run_id"] in runs
     assert second["run_id"] not in runs
     assert copy.artifact("GET", first["artifact_uri"], "model.bin") == b"first"
+
+
+def test_drill_in_check_mode_changes_nothing(site: Site) -> None:
+    before = site.snapshots()
+    play = site.aws.play("playbooks/drill.yml", "-e", f"drill_deployment={DRILL}", "--check")
+
+    assert play.returncode == 0, play.output
+    assert site.snapshots() == before
+    assert site.aws.resources(DRILL) == []
 
 
 def test_drill_restores_compares_and_deletes(site: Site) -> None:
