@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,19 @@ def test_versions_are_listed_in_order_and_one_is_the_latest(s3: Any) -> None:
 
     assert [v["VersionId"] for v in versions if v["Key"] == "a"] == ids[::-1]
     assert [v["Key"] for v in versions if v["IsLatest"]] == ["a", "b"]
+
+
+def test_etag_of_an_object_that_is_listed_while_it_is_put_is_that_of_all_its_bytes(s3: Any) -> None:
+    # Large enough to be listed while its answer is made, and not in parts.
+    body = bytes(range(256)) * (32 << 12)
+    with ThreadPoolExecutor(1) as thread:
+        for number in range(3):
+            answered = thread.submit(s3.put_object, Bucket=BUCKET, Key=f"{number}", Body=body)
+            while not answered.done():
+                s3.list_object_versions(Bucket=BUCKET)
+    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    versions = s3.list_object_versions(Bucket=BUCKET)["Versions"]
+    assert [one["ETag"].strip('"') for one in versions] == [md5] * 3
 
 
 def test_marker_of_a_key_alone_begins_behind_the_key(s3: Any) -> None:

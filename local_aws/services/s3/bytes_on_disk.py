@@ -10,6 +10,7 @@ upload are joined in a file as well (moto holds them three times in memory).
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import threading
@@ -148,6 +149,7 @@ def apply(settings: Settings) -> None:
     # moto copies objects when it lists them, each with all its bytes.
     replace(moto_s3.FakeKey, "__getstate__", _state_of)
     replace(moto_s3.FakeKey, "__setstate__", _set_state)
+    replace(moto_s3.FakeKey, "etag", property(_etag_of))
     _patch_reading()
     _patch_joining(settings)
 
@@ -199,6 +201,20 @@ def _patch_reading() -> None:
 
     replace(moto_s3.FakeKey, "value", property(read, value.fset))
     replace(S3Response, "get_object", get_slices)
+
+
+def _etag_of(key: Any) -> str:
+    """Return what moto returns, but read it apart from all others.
+
+    moto reads it when it is first asked for, at the position of the object's one file. A listing
+    at that moment reads there too, and each gets the MD5 of a part.
+    """
+    if key._etag is None:  # noqa: SLF001 - moto has no other place
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in key._value_buffer.slices():  # noqa: SLF001 - as above
+            digest.update(piece)
+        key._etag = digest.hexdigest()  # noqa: SLF001 - as above
+    return f'"{key._etag}"'  # noqa: SLF001 - as above
 
 
 def _state_of(key: Any) -> dict[str, Any]:
