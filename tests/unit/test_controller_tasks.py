@@ -470,3 +470,13 @@ def test_tasks_of_another_signature_are_left_to_workers(
 
     monkeypatch.setattr(controller_tasks, replaced, Other)
     assert controller_tasks.runner() is None
+
+
+def test_module_with_another_model_of_mitogen_is_left_to_a_worker() -> None:
+    class Strategy:
+        _worker_model = object()
+        _hosts_cache = ("one",)
+
+    queued = controller_tasks._Queued(Strategy(), None, None, None, None)
+    assert not queued.has_the_play_alone()
+    queued.disconnect()

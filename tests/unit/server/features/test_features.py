@@ -120,7 +120,8 @@ def test_gateway_refuses_private_addresses_and_plain_http(used: Run) -> None:
 
 def test_models_of_the_gateway_are_listed_without_a_call_to_elsewhere(default: Server) -> None:
     url = f"{default.url}/{AJAX}/gateway/supported-models"
-    # MLflow asks GitHub for each provider, for minutes if there is no way out.
+    # By default MLflow downloads a list for each provider from GitHub. Without internet access
+    # that takes minutes.
     answer = default.session().get(url, timeout=10)
     assert {"openai", "anthropic"} <= {model["provider"] for model in answer.json()["models"]}
 

@@ -137,7 +137,7 @@ def send(
 ) -> requests.Response | None:
     """Return the answer; the server might close a connection after an invalid request.
 
-    None if there is no answer on a new connection either.
+    Return None after a timeout, or if the second connection fails as well.
     """
     for _ in range(2):
         session = sessions[-1]

@@ -142,8 +142,9 @@ class _Queued:
             connections.on_binding_close()
 
     def _connections(self) -> Any:
-        """Return Mitogen's model of connections; None without Mitogen."""
-        return getattr(self.strategy, "_worker_model", None)
+        """Return Mitogen's model of connections; None without Mitogen, or with another model."""
+        model = getattr(self.strategy, "_worker_model", None)
+        return model if hasattr(model, "on_binding_close") else None
 
     def executor(self, *task: Any) -> TaskExecutor:
         """Return Ansible's executor; of ansible-core 2.19 it takes the task and its variables."""
