@@ -283,6 +283,17 @@ FENCES = (
         required=False,
         functions=("mlflow/server/auth/sqlalchemy_store.py:SqlAlchemyStore.get_user",),
     ),
+    Fence(
+        "invalid_requests",
+        required=False,
+        functions=(
+            f"{HANDLERS}:catch_mlflow_exception",
+            "mlflow/exceptions.py:MlflowException.serialize_as_json",
+            "mlflow/exceptions.py:MlflowException.get_http_status_code",
+            "mlflow/exceptions.py:MlflowException.invalid_parameter_value",
+            "mlflow/store/db/utils.py:_get_managed_session_maker",
+        ),
+    ),
     # It needs the request of `request_ids`, which is put around it.
     Fence(
         "audit",

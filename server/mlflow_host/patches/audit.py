@@ -49,10 +49,10 @@ class Body:
             self._pieces.clear()
 
     def content(self) -> Any:
-        """Return what the JSON holds, None if it is not valid."""
+        """Return what the JSON holds, None if it is not valid or nested too deeply."""
         try:
             return json.loads(b"".join(self._pieces))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -165,7 +165,11 @@ def _json(response: Response) -> dict[str, Any] | None:
     # boto3 closes what it has uploaded.
     if flask_request.stream.closed:
         return None
-    content = flask_request.get_json(force=True, silent=True)
+    try:
+        content = flask_request.get_json(force=True, silent=True)
+    # Nested too deeply; Flask is silent about other errors only.
+    except RecursionError:
+        return None
     return content if isinstance(content, dict) else None
 
 

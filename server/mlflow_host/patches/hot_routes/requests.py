@@ -238,9 +238,9 @@ def update(body: Any) -> Update:
     """Read a request for `runs/update`."""
     content = _fields(body, "run_id", "run_uuid", "status", "end_time", "run_name")
     status, end_time = content.get("status"), content.get("end_time")
-    if ("status" in content and status not in STATUSES) or (
-        "end_time" in content and end_time is None
-    ):
+    if "status" in content and _text(status) not in STATUSES:
+        raise UnknownFormError
+    if "end_time" in content and end_time is None:
         raise UnknownFormError
     return Update(
         _run(content),

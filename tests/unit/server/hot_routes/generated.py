@@ -82,11 +82,14 @@ NAMES = mostly(
 )
 TAG_KEYS = mostly(KEYS, "mlflow.runName", "mlflow.user", "mlflow.note.content")
 MISSING = object()
+# No field takes them all; they have no hash either.
+CONTAINERS: tuple[Any, ...] = ([], [None], {"a": {"b": 1}})
 
 
 def some(optional: dict[str, Any], required: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     """Return objects with fields that are missing or unknown now and then."""
-    rare = {name: mostly(value, MISSING) for name, value in required.items()}
+    rare = {name: mostly(value, MISSING, *CONTAINERS) for name, value in required.items()}
+    rarer = {name: mostly(value, *CONTAINERS) for name, value in optional.items()}
     odd = mostly(
         st.just({}),
         {"unknown": 1},
@@ -97,7 +100,7 @@ def some(optional: dict[str, Any], required: dict[str, Any]) -> st.SearchStrateg
         {"model_id": "m-1"},
         {"dataset_name": "d"},
     )
-    fields = st.fixed_dictionaries(rare, optional=optional)
+    fields = st.fixed_dictionaries(rare, optional=rarer)
     return st.tuples(fields, odd).map(
         lambda pair: {
             name: value for name, value in {**pair[0], **pair[1]}.items() if value is not MISSING
