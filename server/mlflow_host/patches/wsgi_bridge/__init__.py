@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import anyio.from_thread
 import anyio.to_thread
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
-from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import ClientDisconnected, RequestTimeout
 
 from mlflow_host.patches.wsgi_bridge import content_coding
 
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 # Longer bodies are handed on as they come, as are answers of unknown length.
 LONGEST_IN_ONE_PIECE = 1 << 20
+# A thread waits for the rest of a longer body. These are apart from those of all other requests, so
+# slow clients can take no more of them, and a client that stops is left.
+THREADS_OF_STREAMS = 20
+SECONDS_FOR_A_PIECE = 60.0
 # RFC 9110 joins repeated fields by commas; RFC 6265 joins cookies by semicolons.
 SEPARATORS = {"HTTP_COOKIE": "; "}
 # They describe the connection to this server, not the request that it hands on.
@@ -46,6 +50,7 @@ class Bridge:
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         """Take requests for a WSGI application."""
         self._application = application
+        self._streams: anyio.CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request in a thread; refuse WebSockets, which WSGI cannot serve."""
@@ -69,12 +74,13 @@ class Bridge:
         environ = make_environ(scope, headers, body)
         if not is_whole:
             _stream_body(environ, headers, body, receive)
-        answer = await anyio.to_thread.run_sync(self._answer, environ, receive, send)
-        for message in answer:
-            await send(message)
+        answer = await anyio.to_thread.run_sync(
+            self._answer, environ, limiter=None if is_whole else self._limiter_of_streams()
+        )
+        await answer.send(receive, send)
 
-    def _answer(self, environ: dict[str, Any], receive: Receive, send: Send) -> list[Message]:
-        """Return what is to be sent, unless it is long: then it is sent from here."""
+    def _answer(self, environ: dict[str, Any]) -> Answer:
+        """Ask the application; a short answer is complete then."""
         head: Message = {}
 
         def start_response(
@@ -93,45 +99,80 @@ class Bridge:
             return _refuse_to_write
 
         pieces = self._application(environ, start_response)
+        length = dict(head.get("headers", ())).get(b"content-length")
+        if length is None or int(length) > LONGEST_IN_ONE_PIECE:
+            return Answer(head, pieces)
         try:
-            length = dict(head.get("headers", ())).get(b"content-length")
-            if length is not None and int(length) <= LONGEST_IN_ONE_PIECE:
-                return [head, {"type": "http.response.body", "body": b"".join(pieces)}]
-            return _send_as_it_comes(pieces, head, receive, send)
+            return Answer(head, [b"".join(pieces)], is_whole=True)
         finally:
-            if hasattr(pieces, "close"):
-                pieces.close()
+            _close(pieces)
+
+    def _limiter_of_streams(self) -> anyio.CapacityLimiter:
+        # It belongs to the event loop, which does not run yet when the bridge is made.
+        if self._streams is None:
+            self._streams = anyio.CapacityLimiter(THREADS_OF_STREAMS)
+        return self._streams
 
 
-def _send_as_it_comes(
-    pieces: Iterable[bytes], head: Message, receive: Receive, send: Send
-) -> list[Message]:
-    """Send an answer from a thread; return the messages that are left to send."""
+@dataclass
+class Answer:
+    """What an application answers.
 
-    async def forward(message: Message) -> None:
-        await send(message)
+    Attributes
+    ----------
+    head
+        The first message. WSGI allows an application to fill it as late as with its first piece.
+    pieces
+        The body.
+    is_whole
+        Whether the body is one piece that is there already.
+    """
 
-    async def leave() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    head: Message
+    pieces: Iterable[bytes]
+    is_whole: bool = False
 
-    # Sending to a client that left succeeds silently, and would read the answer to its end.
-    gone = anyio.from_thread.run_sync(asyncio.ensure_future, leave())
-    started = False
-    try:
-        for piece in pieces:
+    async def send(self, receive: Receive, send: Send) -> None:
+        """Send it; no thread waits for the client meanwhile."""
+        if self.is_whole:
+            [body] = self.pieces
+            await send(self.head)
+            await send({"type": "http.response.body", "body": body})
+            return
+        # Sending to a client that left succeeds silently, and would read the answer to its end.
+        gone = asyncio.ensure_future(_leave(receive))
+        try:
+            await self._send_as_it_comes(gone, send)
+        finally:
+            gone.cancel()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(_close, self.pieces)
+
+    async def _send_as_it_comes(self, gone: asyncio.Future[None], send: Send) -> None:
+        pieces = iter(self.pieces)
+        started = False
+        while (piece := await anyio.to_thread.run_sync(next, pieces, None)) is not None:
             if gone.done():
-                return []
-            # WSGI allows an application to begin its answer as late as with its first piece.
+                return
             if not started:
-                anyio.from_thread.run(forward, head)
+                await send(self.head)
                 started = True
-            anyio.from_thread.run(
-                forward, {"type": "http.response.body", "body": piece, "more_body": True}
-            )
-    finally:
-        anyio.from_thread.run_sync(gone.cancel)
-    return [*([] if started else [head]), {"type": "http.response.body", "body": b""}]
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if not started:
+            await send(self.head)
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _leave(receive: Receive) -> None:
+    """Wait until the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _close(pieces: Iterable[bytes]) -> None:
+    """Tell an application that nothing more is read of its answer."""
+    if hasattr(pieces, "close"):
+        pieces.close()
 
 
 async def read_body(receive: Receive, most: int | None) -> tuple[bytes, bool]:
@@ -191,6 +232,8 @@ class RequestStream(io.RawIOBase):
         ------
         ClientDisconnected
             If the client left before the body's end.
+        RequestTimeout
+            If it sent nothing for `SECONDS_FOR_A_PIECE`.
         """
         while not self._left and not self._is_whole:
             # Not anyio's way, which knows its own threads only: boto3 reads in one of its own.
@@ -205,7 +248,10 @@ class RequestStream(io.RawIOBase):
         return size
 
     async def _next(self) -> Message:
-        return await self._receive()
+        try:
+            return await asyncio.wait_for(self._receive(), SECONDS_FOR_A_PIECE)
+        except TimeoutError as error:
+            raise RequestTimeout from error
 
 
 def _stream_body(environ: dict[str, Any], headers: Headers, start: bytes, receive: Receive) -> None:

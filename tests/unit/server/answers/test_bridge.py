@@ -13,6 +13,7 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -245,6 +246,38 @@ def test_long_body_that_breaks_off_is_never_complete(client: Client) -> None:
     time.sleep(0.3)
     assert UPLOADED["y"] > 0
     assert client.ask("GET", "/api/short").status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("head", "sent"),
+    [
+        pytest.param(f"POST /api/echo HTTP/1.1\r\nContent-Length: {2 * LONG}\r\n", LONG, id="echo"),
+        pytest.param(f"PUT /api/upload HTTP/1.1\r\nContent-Length: {2 * LONG}\r\n", LONG, id="put"),
+        pytest.param("POST /api/echo HTTP/1.1\r\nContent-Length: 9\r\n", 1, id="short"),
+        pytest.param("GET /api/endless HTTP/1.1\r\n", 0, id="answer that nobody reads"),
+    ],
+)
+def test_slow_clients_take_no_threads_of_others(client: Client, head: str, sent: int) -> None:
+    """anyio has 40 threads, which all requests share by default."""
+    host, _, port = client.url.removeprefix("http://").partition(":")
+    with ExitStack() as stack:
+        for _ in range(45):
+            connection = stack.enter_context(socket.create_connection((host, int(port))))
+            connection.sendall(f"{head}Host: x\r\n\r\n".encode() + bytes(sent))
+        time.sleep(0.5)
+        assert client.ask("GET", "/api/short").status_code == 201
+    assert client.ask("GET", "/api/short").status_code == 201
+    ENDLESS.is_closed.clear()
+
+
+@pytest.mark.parametrize("path", ECHOES)
+def test_client_that_stops_within_a_long_body_is_left(
+    client: Client, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wsgi_bridge, "SECONDS_FOR_A_PIECE", 0.2)
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {2 * LONG}\r\n\r\n"
+    answer = speak(client, head.encode() + bytes(LONG), b"", ends=False)
+    assert answer.startswith(b"HTTP/1.1 408 ")
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
