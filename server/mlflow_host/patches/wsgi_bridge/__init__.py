@@ -170,7 +170,7 @@ async def _leave(receive: Receive) -> None:
 
 
 def _close(pieces: Iterable[bytes]) -> None:
-    """Tell an application that nothing more is read of its answer."""
+    """Close an answer of which nothing more is read."""
     if hasattr(pieces, "close"):
         pieces.close()
 
