@@ -453,6 +453,50 @@ def test_tasks_of_the_controller_share_its_process(
     assert len(set(read)) == processes
 
 
+CONDITIONS = """
+- name: Conditions that hold
+  hosts: {hosts}
+  gather_facts: false
+  tasks:
+    - name: Count
+      ansible.builtin.shell:
+        cmd: echo "{{ inventory_hostname }}" >> "{{ playbook_dir }}/count"
+      when: [inventory_hostname != 'three', true]
+      changed_when: true
+      failed_when: false
+
+    - name: Add a host
+      ansible.builtin.add_host:
+        name: "of-{{ inventory_hostname }}"
+      when: inventory_hostname != 'three'
+
+    - name: Group hosts
+      ansible.builtin.group_by:
+        key: grouped
+      when: inventory_hostname != 'three'
+
+- name: Hosts that were added
+  hosts: of-one, of-two, grouped
+  gather_facts: false
+  tasks:
+    - name: Name them
+      ansible.builtin.debug:
+        var: inventory_hostname
+"""
+
+
+@pytest.mark.parametrize("hosts", [["one"], ["one", "two"]])
+def test_task_whose_conditions_hold_is_executed_once(tmp_path: Path, hosts: list[str]) -> None:
+    """A worker executes it where this process must not, and this process has not begun it."""
+    theirs, ours = (
+        run(tmp_path, CONDITIONS.replace("{hosts}", ", ".join(hosts)), strategy)
+        for strategy in ("linear", "mlflow_ec2.aws.warm")
+    )
+    assert ours == theirs
+    assert (ours[0], f"of-{hosts[-1]}" in ours[1]) == (0, True)
+    assert sorted((tmp_path / "count").read_text().split()) == sorted(hosts * 2)
+
+
 def test_tasks_of_another_ansible_are_left_to_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert controller_tasks.runner()
     monkeypatch.setattr(controller_tasks, "__version__", "2.22.0")
@@ -460,7 +504,7 @@ def test_tasks_of_another_ansible_are_left_to_its_workers(monkeypatch: pytest.Mo
     assert not controller_tasks.execute(None, None, None, None, None)
 
 
-@pytest.mark.parametrize("replaced", ["TaskExecutor", "StrategyBase"])
+@pytest.mark.parametrize("replaced", ["TaskExecutor", "StrategyBase", "Task"])
 def test_tasks_of_another_signature_are_left_to_workers(
     monkeypatch: pytest.MonkeyPatch, replaced: str
 ) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ansible._internal import _task
 from ansible.executor.task_executor import TaskExecutor
+from ansible.playbook.task import Task
 from ansible.plugins import loader as plugin_loader
 from ansible.plugins.strategy import StrategyBase
 from ansible.release import __version__
@@ -66,9 +67,10 @@ def execute(*arguments: Any) -> bool:
     arguments
         Those of ``_Queued``.
     """
-    run = runner()
-    if run is None:
+    release = runner()
+    if release is None:
         return False
+    run = release.run
     queued = _Queued(*arguments)
     task = queued.task
     if task.async_val or task.timeout or task.retries or task.until:
@@ -85,14 +87,15 @@ def execute(*arguments: Any) -> bool:
             queued.disconnect()
     if not task.when or task.loop is not None:
         return False
-    resolve = copy._resolve_conditional  # noqa: SLF001
+    resolve = getattr(copy, release.conditions)
 
-    def resolve_to_skip(*conditions: Any, **options: Any) -> bool:
-        if resolve(*conditions, **options):
+    def resolve_to_skip(*conditions: Any, **options: Any) -> Any:
+        resolved = resolve(*conditions, **options)
+        if resolved[0] if isinstance(resolved, tuple) else resolved:
             raise _NotSkippedError
-        return False
+        return resolved
 
-    copy._resolve_conditional = resolve_to_skip  # noqa: SLF001
+    setattr(copy, release.conditions, resolve_to_skip)
     try:
         return run(queued, copy, lambda skipped: skipped and queued.register())
     except _NotSkippedError:
@@ -189,18 +192,39 @@ def _run_2_21(queued: _Queued, task: Any, accept: Callable[[bool], bool]) -> boo
     return True
 
 
+@dataclass(frozen=True)
+class _Release:
+    """How a release of ansible-core executes a task.
+
+    Attributes
+    ----------
+    conditions
+        The task's method by which the executor resolves `when`, before anything else. It returns
+        whether all of them hold, or a tuple that begins with that.
+    parameters
+        Those of the executor.
+    """
+
+    run: Callable[[_Queued, Any, Callable[[bool], bool]], bool]
+    conditions: str
+    parameters: list[str]
+
+
 _LAST_PARAMETERS = ["play_context", "loader", "shared_loader_obj", "final_q", "variable_manager"]
-# For each release for which this was made, the parameters of its executor.
-_RUNNERS = {
-    "2.19": (_run_2_19, ["host", "task", "job_vars", *_LAST_PARAMETERS]),
-    "2.21": (_run_2_21, ["host", *_LAST_PARAMETERS]),
+# The releases for which this was made.
+_RELEASES = {
+    "2.19": _Release(
+        _run_2_19, "_resolve_conditional", ["host", "task", "job_vars", *_LAST_PARAMETERS]
+    ),
+    "2.21": _Release(_run_2_21, "_resolve_conditional_with_item", ["host", *_LAST_PARAMETERS]),
 }
 
 
-def runner() -> Callable[..., bool] | None:
+def runner() -> _Release | None:
     """Return how tasks of this release are executed; None for a release that is not known."""
-    release = ".".join(__version__.split(".")[:2])
-    run, parameters = _RUNNERS.get(release, (None, []))
+    release = _RELEASES.get(".".join(__version__.split(".")[:2]))
     queued = list(inspect.signature(StrategyBase._queue_task).parameters)[1:]  # noqa: SLF001
+    if release is None or queued != _QUEUE_PARAMETERS or not hasattr(Task, release.conditions):
+        return None
     executor = list(inspect.signature(TaskExecutor).parameters)
-    return run if (executor, queued) == (parameters, _QUEUE_PARAMETERS) else None
+    return release if executor == release.parameters else None
