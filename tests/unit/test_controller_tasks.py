@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from ansible.executor.task_executor import TaskExecutor
 from ansible_collections.mlflow_ec2.aws.plugins.plugin_utils import controller_tasks
 
 from tests.conftest import BIN, ROOT
@@ -504,7 +505,7 @@ def test_tasks_of_another_ansible_are_left_to_its_workers(monkeypatch: pytest.Mo
     assert not controller_tasks.execute(None, None, None, None, None)
 
 
-@pytest.mark.parametrize("replaced", ["TaskExecutor", "StrategyBase", "Task"])
+@pytest.mark.parametrize("replaced", ["TaskExecutor", "StrategyBase"])
 def test_tasks_of_another_signature_are_left_to_workers(
     monkeypatch: pytest.MonkeyPatch, replaced: str
 ) -> None:
@@ -513,6 +514,16 @@ def test_tasks_of_another_signature_are_left_to_workers(
             """Take something else."""
 
     monkeypatch.setattr(controller_tasks, replaced, Other)
+    assert controller_tasks.runner() is None
+
+
+def test_tasks_whose_conditions_another_method_resolves_are_left_to_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Executor(TaskExecutor):
+        """Its source has no call of that method."""
+
+    monkeypatch.setattr(controller_tasks, "TaskExecutor", Executor)
     assert controller_tasks.runner() is None
 
 

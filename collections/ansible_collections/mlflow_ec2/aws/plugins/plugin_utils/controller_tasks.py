@@ -7,13 +7,13 @@ worker loads and compiles, such as plug-ins, templates and the imports of module
 
 from __future__ import annotations
 
+import functools
 import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible._internal import _task
 from ansible.executor.task_executor import TaskExecutor
-from ansible.playbook.task import Task
 from ansible.plugins import loader as plugin_loader
 from ansible.plugins.strategy import StrategyBase
 from ansible.release import __version__
@@ -224,7 +224,21 @@ def runner() -> _Release | None:
     """Return how tasks of this release are executed; None for a release that is not known."""
     release = _RELEASES.get(".".join(__version__.split(".")[:2]))
     queued = list(inspect.signature(StrategyBase._queue_task).parameters)[1:]  # noqa: SLF001
-    if release is None or queued != _QUEUE_PARAMETERS or not hasattr(Task, release.conditions):
+    if release is None or queued != _QUEUE_PARAMETERS:
         return None
     executor = list(inspect.signature(TaskExecutor).parameters)
-    return release if executor == release.parameters else None
+    if executor != release.parameters or not _resolves_by(TaskExecutor, release.conditions):
+        return None
+    return release
+
+
+@functools.cache
+def _resolves_by(executor: type, method: str) -> bool:
+    """Return whether an executor asks a task's method for the conditions, by its source.
+
+    If it asked another one, it would execute the task here, and a worker would do so again.
+    """
+    try:
+        return f"self._task.{method}(self._task.when" in inspect.getsource(executor)
+    except (OSError, TypeError):
+        return False
