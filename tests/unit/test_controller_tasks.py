@@ -237,7 +237,9 @@ def run(folder: Path, playbook: str, strategy: str, *options: str) -> tuple[int,
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("options", [(), ("-vv",), ("--check", "--diff")])
+@pytest.mark.parametrize(
+    "options", [(), pytest.param(("-vv",), marks=pytest.mark.slow), ("--check", "--diff")]
+)
 def test_tasks_of_the_controller_print_what_they_print_in_workers(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
@@ -250,7 +252,9 @@ def test_tasks_of_the_controller_print_what_they_print_in_workers(
     assert ours == theirs
 
 
-@pytest.mark.parametrize("options", [(), ("--check", "--diff"), ("--diff",)])
+@pytest.mark.parametrize(
+    "options", [(), ("--check", "--diff"), pytest.param(("--diff",), marks=pytest.mark.slow)]
+)
 def test_modules_of_the_controller_print_what_they_print_in_workers(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:

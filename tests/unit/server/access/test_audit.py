@@ -136,11 +136,12 @@ def test_audit_each_route_that_changes_something_has_a_record(
 
 
 @pytest.mark.slow
-def test_audit_body_that_is_nested_too_deeply_has_a_record(tracking: Tracking) -> None:
+@pytest.mark.parametrize("stride", [20, pytest.param(1, marks=pytest.mark.slow)])
+def test_audit_body_that_is_nested_too_deeply_has_a_record(tracking: Tracking, stride: int) -> None:
     """Python's JSON ends with a RecursionError, which is no ValueError."""
     session = tracking.server.session()
     headers = {"Content-Type": "application/json"}
-    routes = [one for one in writing_routes() if not only_reads(*one)]
+    routes = [one for one in writing_routes() if not only_reads(*one)][::stride]
     failed = {}
     for method, path in routes:
         url = tracking.server.url + re.sub("[<{][^>}]*[>}]", "1", path)
