@@ -103,20 +103,20 @@ test: system-test $(VENV)/.test $(RELEASE)/.up ## everything that CI runs
 	scripts/as-root.sh $(BIN)/python -m local_aws image
 	@# A make of its own, because only these targets run side by side. They wait a lot, so four share two cores.
 	@echo "==> Four suites at a time, the longest first; each shows its output when it is done"
-	$(MAKE) --no-print-directory --jobs=4 --output-sync=target provisioning e2e unit local-aws molecule lint
+	$(MAKE) --no-print-directory --jobs=4 --output-sync=target provisioning e2e unit server local-aws molecule lint
 
 .PHONY: test-full
 test-full: system-test-full test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## make test, and all tests that are too slow for it
 	$(BIN)/pytest -m slow tests
 	@# The tests that make their own examples make the same ones each time, except here.
-	$(BIN)/pytest -m 'hypothesis and not slow' --hypothesis-profile=random tests/unit tests/local_aws
+	$(BIN)/pytest -m 'hypothesis and not slow' --hypothesis-profile=random tests/unit tests/server tests/local_aws
 	$(MAKE) --no-print-directory molecule-full
 	$(MAKE) --no-print-directory stacks
 
 .PHONY: stacks
-stacks: $(VENV)/.up ## unit tests, provisioning and Molecule once more, with the other stack of Ansible
+stacks: $(VENV)/.up ## unit, server, provisioning and Molecule tests once more, with the other stack of Ansible
 	python=$$(scripts/find-python.sh $${OTHER_PYTHON:-$$($(BIN)/python scripts/stacks.py others)}); \
-	$(MAKE) --no-print-directory PYTHON="$$python" unit provisioning molecule
+	$(MAKE) --no-print-directory PYTHON="$$python" unit server provisioning molecule
 
 .PHONY: lint
 lint: system-test $(VENV)/.test site ## code, YAML, Ansible, shell and workflows: everything that can be checked without running it
@@ -137,6 +137,10 @@ lint: system-test $(VENV)/.test site ## code, YAML, Ansible, shell and workflows
 .PHONY: unit
 unit: system-test $(VENV)/.test $(RELEASE)/.up ## unit tests
 	$(BIN)/pytest -m 'not slow' tests/unit tests/settings
+
+.PHONY: server
+server: system-test $(VENV)/.test ## the tracking server by itself, on PostgreSQL, compared with stock MLflow
+	$(BIN)/pytest -m 'not slow' tests/server
 
 .PHONY: local-aws
 local-aws: system-test $(VENV)/.test ## local AWS by itself, compared with what AWS documents

@@ -33,5 +33,5 @@ sys.exit(any(breaches.values()))' || {
 }
 packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 "$python" -c 'import sys; sys.path.append(sys.argv.pop(1)); import pytest; sys.exit(pytest.main(sys.argv[1:]))' \
-    "$packages" --quiet -p no:cacheprovider tests/unit/server/answers/test_{json,runs,bridge}.py
+    "$packages" --quiet -p no:cacheprovider tests/server/answers/test_{json,runs,bridge}.py
 trap 'rm -rf "$environment"' EXIT

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import functools
 import hashlib
 import json
@@ -141,20 +142,24 @@ def locked_environment(lock: Path, without: tuple[str, ...] = ()) -> Path:
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     suffix = "-stock" if without else ""
     directory = ROOT / ".cache" / f"{lock.parent.name.rstrip('s')}-{digest}{suffix}"
-    python = directory / "bin/python"
-    if (directory / "complete").exists():
-        return python
+    directory.parent.mkdir(exist_ok=True)
+    # Suites that run side by side want the same ones.
+    with directory.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not (directory / "complete").exists():
+            _make_environment(directory, lock, without)
+    return directory / "bin/python"
+
+
+def _make_environment(directory: Path, lock: Path, without: tuple[str, ...]) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     uv = Path(sys.executable).parent / "uv"
+    python = f"--python={directory / 'bin/python'}"
     _run(uv, "venv", "--quiet", "--no-project", f"--python={sys.executable}", directory)
-    _run(
-        *(uv, "pip", "sync", "--quiet", "--require-hashes"),
-        *(f"--python={python}", lock),
-    )
+    _run(uv, "pip", "sync", "--quiet", "--require-hashes", python, lock)
     if without:
-        _run(uv, "pip", "uninstall", "--quiet", f"--python={python}", *without)
+        _run(uv, "pip", "uninstall", "--quiet", python, *without)
     (directory / "complete").touch()
-    return python
 
 
 @dataclass(frozen=True)

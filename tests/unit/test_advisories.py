@@ -10,7 +10,7 @@ PAGE = (ROOT / "docs/security.md").read_text()
 ADVISORY = re.compile(r"CVE-\d{4}-\d+|GHSA(?:-[a-z0-9]{4}){3}")
 # Columns: advisories, others, test.
 ROWS = re.findall(r"(?m)^\| ((?:CVE|GHSA)-[^|]+) \|.*\| `(\w+)` \|$", PAGE)
-FOLDERS = ("tests/unit/server", "tests/unit/tls_proxy")
+FOLDERS = ("tests/server", "tests/unit/tls_proxy")
 
 
 def all_tests() -> dict[str, str]:

@@ -74,7 +74,7 @@ def test_every_feature_with_routes_is_in_the_table() -> None:
 def test_table_names_the_test_of_each_feature() -> None:
     assert {state for state, *_ in ROWS.values()} == {"works", "off", "not offered"}
     named = " ".join(test for *_, test in ROWS.values())
-    tests = (ROOT / "tests/unit/server/features/test_features.py").read_text()
+    tests = (ROOT / "tests/server/features/test_features.py").read_text()
     for name in re.findall(r"`(test_\w+)`", named):
         assert f"def {name}(" in tests, name
     for path in re.findall(r"`((?:tests|roles)/[\w/.]+)`", named):

@@ -1,11 +1,14 @@
-"""A PostgreSQL per module, and each release of MLflow."""
+"""A PostgreSQL per module, each release of MLflow, and the program by the name it has on a host."""
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.postgres import running_cluster
 from tests.tracking_server import EACH_VERSION
 
@@ -13,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.postgres import Cluster
+
+sys.path.insert(0, str(ROOT / "server"))
+# Nobody may only read, unless a test says so.
+os.environ.setdefault("MLFLOW_HOST_READ_ONLY_USERS", os.devnull)
 
 
 @pytest.fixture(scope="module")
