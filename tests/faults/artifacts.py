@@ -11,14 +11,14 @@ from local_aws import certificates
 from tests.conftest import ROOT
 from tests.faults import relay
 from tests.faults.fault import Fault
-from tests.faults.site import in_network
+from tests.sites_below import in_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import ExitStack
 
     from tests.faults.fault import Apply
-    from tests.faults.site import Site
+    from tests.sites_below import Site
 
 TABLE = "faults_s3"
 MARK = 0x5333

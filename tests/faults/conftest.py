@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import ROOT, LocalAws, started
-from tests.faults.site import Site
+from tests.sites_below import Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

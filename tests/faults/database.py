@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.faults.fault import Fault, event, lasting
-from tests.faults.site import wait_until
+from tests.sites_below import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import ExitStack
 
-    from tests.faults.site import Site
+    from tests.sites_below import Site
 
 FILLING = "filling"
 SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'mlflow%'"

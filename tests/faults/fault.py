@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
-from tests.faults.site import Site
+from tests.sites_below import Site
 
 # The fault lasts as long as the context. What goes on the stack is undone after answers came again.
 Apply = Callable[[Site, ExitStack], AbstractContextManager[None]]

@@ -7,21 +7,18 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from local_aws import certificates
+from tests.certificates import reissued
 from tests.faults.database import end_sessions
 from tests.faults.fault import Fault, lasting
-from tests.faults.site import PROXY, SERVER
+from tests.sites_below import PROXY, SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import ExitStack
     from pathlib import Path
 
-    from tests.faults.site import Site
+    from tests.sites_below import Site
 
 FOLDERS = "/var/log/mlflow /var/cache/mlflow /var/lib/mlflow"
 DISK_KIB = 512
@@ -61,6 +58,7 @@ CLOCK_FILE = "/etc/faketimerc"
 CLOCK_DROP_IN = f"/run/systemd/system/{SERVER}.d/clock.conf"
 CLOCK_JUMP = "+3600"
 CLOCK_SECONDS = 40
+YESTERDAY = timedelta(days=-1)
 CADDY_DATA = "/var/lib/caddy/.local/share/caddy"
 
 
@@ -136,34 +134,13 @@ def jump_back(site: Site) -> None:
     set_clock(site, "+0")
 
 
-def expired(certificate: bytes, issuer_key: bytes) -> bytes:
-    """Return a certificate (PEM) like the given one, which was valid until yesterday."""
-    old = x509.load_pem_x509_certificate(certificate)
-    key = serialization.load_pem_private_key(issuer_key, None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(old.subject)
-        .issuer_name(old.issuer)
-        .public_key(old.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=2))
-        .not_valid_after(now - timedelta(days=1))
-    )
-    for extension in old.extensions:
-        builder = builder.add_extension(extension.value, critical=extension.critical)
-    made = builder.sign(key, hashes.SHA256())
-    return made.public_bytes(serialization.Encoding.PEM)
-
-
 @contextlib.contextmanager
 def database_certificate_expired(site: Site, _: ExitStack) -> Iterator[None]:
     """Have PostgreSQL show a certificate of yesterday to everybody who connects."""
     file = site.database_folder / "config/server.crt"
     valid = file.read_bytes()
     authority = certificates.rds_authority(site.settings)
-    show_certificate(site, file, expired(valid, authority.key_file.read_bytes()))
+    show_certificate(site, file, reissued(valid, authority.key_file.read_bytes(), YESTERDAY))
     try:
         yield
     finally:
@@ -184,8 +161,7 @@ def proxy_certificate_expired(site: Site, _: ExitStack) -> Iterator[None]:
     site.host(f"systemctl stop {PROXY}")
     chain = site.host(f"cat {file}").encode()
     key = site.host(f"cat {CADDY_DATA}/pki/authorities/local/intermediate.key").encode()
-    first, end, rest = chain.partition(b"-----END CERTIFICATE-----\n")
-    old = expired(first + end, key) + rest
+    old = reissued(chain, key, YESTERDAY)
     site.host(f"cat >{file} <<'END'\n{old.decode().strip()}\nEND\nsystemctl start {PROXY}")
     yield
 

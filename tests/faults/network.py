@@ -7,14 +7,14 @@ import re
 from typing import TYPE_CHECKING
 
 from tests.faults.fault import Fault
-from tests.faults.site import in_network
+from tests.sites_below import in_network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import ExitStack
 
     from tests.faults.fault import Apply
-    from tests.faults.site import Site
+    from tests.sites_below import Site
 
 PORT = 5432
 TABLE = "faults"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from tests.conftest import BIN
 from tests.faults.artifacts import ruled
 from tests.faults.fault import Fault, event
-from tests.faults.site import SERVER, wait_until
+from tests.sites_below import SERVER, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import ExitStack
 
-    from tests.faults.site import Site
+    from tests.sites_below import Site
 
 # Plays and tasks at whose start site.yml is killed.
 STAGES = (

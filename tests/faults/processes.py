@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.faults.fault import Fault, event
-from tests.faults.site import PROXY, SERVER, wait_until
+from tests.sites_below import PROXY, SERVER, wait_until
 
 if TYPE_CHECKING:
-    from tests.faults.site import Site
+    from tests.sites_below import Site
 
 
 # The oldest worker, which has most connections. The supervisor has started the process from which

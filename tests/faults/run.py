@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Record
     from tests.faults.fault import Fault
-    from tests.faults.site import Site
     from tests.load.oracle import Event
+    from tests.sites_below import Site
 
 BEFORE_SECONDS = 2.0
 AFTER_SECONDS = 3.0

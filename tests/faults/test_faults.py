@@ -18,7 +18,7 @@ from tests.load.client import Load
 if TYPE_CHECKING:
     from tests.faults.conftest import Record
     from tests.faults.fault import Fault
-    from tests.faults.site import Site
+    from tests.sites_below import Site
 
 pytestmark = pytest.mark.slow
 OPERATIONS = 100_000
