@@ -174,7 +174,7 @@ pictures: system-test-full $(VENV)/.test ## the pictures of the user interface a
 	PICTURES=docs/pictures $(BIN)/pytest -m slow tests/e2e/test_browser.py
 
 .PHONY: audit
-audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## Checkov, Prowler, ssh-audit and testssl.sh: each finding is fixed or explained
+audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## Checkov, Prowler, ssh-audit, testssl.sh and Gitleaks: each finding is fixed or explained
 	$(BIN)/pytest tests/audit
 
 .PHONY: bench
