@@ -19,6 +19,15 @@ import pytest
 import requests
 
 from .malformed import FIELDS, FRAMES, INVALID_CHUNKS, TARGETS, with_hidden
+from .malformed_http2 import (
+    END_STREAM,
+    GOAWAY,
+    INVALID_BODIES,
+    REQUESTS,
+    RST_STREAM,
+    encoded,
+    kinds,
+)
 
 if TYPE_CHECKING:
     from .conftest import Deployment
@@ -45,6 +54,7 @@ class Wire:
     host: str
     context: ssl.SSLContext
     login: str
+    authority: str
 
     def connect(self) -> ssl.SSLSocket:
         """Return a new connection."""
@@ -66,6 +76,26 @@ class Wire:
                 pass
         return b"".join(pieces).decode("latin-1")
 
+    def exchange_http2(self, payload: bytes, seconds: float = 3) -> list[tuple[int, int]]:
+        """Send bytes as HTTP/2; return kind and flags of the frames that come back."""
+        context = ssl.create_default_context(cafile=self.authority)
+        context.set_alpn_protocols(["h2"])
+        name, _, port = self.host.rpartition(":")
+        plain = socket.create_connection((name, int(port)), timeout=30)
+        received = b""
+        with closing(context.wrap_socket(plain, server_hostname=name)) as connection:
+            assert connection.selected_alpn_protocol() == "h2"
+            try:
+                connection.sendall(payload)
+                connection.settimeout(seconds)
+                while piece := connection.recv(65536):
+                    received += piece
+                    if any(is_last(*one) for one in kinds(received)):
+                        break
+            except OSError:
+                pass
+        return kinds(received)
+
 
 @pytest.fixture(scope="module")
 def wire(deployment: Deployment) -> Wire:
@@ -77,7 +107,13 @@ def wire(deployment: Deployment) -> Wire:
         urlsplit(environment["MLFLOW_TRACKING_URI"]).netloc,
         ssl.create_default_context(cafile=authority),
         f"Basic {login}",
+        authority,
     )
+
+
+def is_last(kind: int, flags: int) -> bool:
+    """Return whether nothing follows a frame of a connection with one request."""
+    return kind in {RST_STREAM, GOAWAY} or (kind in {0, 1} and bool(flags & END_STREAM))
 
 
 def log_of(deployment: Deployment, unit: str, since: float) -> list[dict[str, Any]]:
@@ -134,6 +170,38 @@ def test_proxy_and_server_see_the_same_requests(deployment: Deployment, wire: Wi
     assert {
         path for key, path in seen.items() if key not in ids_of_proxy(deployment, since)
     } == set()
+    assert units(deployment) == before
+
+
+def test_proxy_and_server_see_the_same_requests_of_http2(
+    deployment: Deployment, wire: Wire
+) -> None:
+    """What HTTP/2 has in frames, the proxy writes as lines to the server."""
+    before, since = units(deployment), time.time() - 1
+    unanswered, names = [], {}
+    for name, request in REQUESTS.items():
+        for method in ("POST", "GET"):
+            filling = {"id": uuid.uuid4().hex[:8], "host": wire.host, "login": wire.login}
+            names[filling["id"]] = name
+            answer = wire.exchange_http2(encoded(request, method, filling))
+            if not any(is_last(*one) for one in answer):
+                unanswered.append(f"{method} {name}")
+    time.sleep(1)
+    seen = ids_of_server(deployment, since)
+    failed = {
+        names[known]
+        for line in log_of(deployment, "caddy", since)
+        if line.get("status", 0) >= 500
+        for known in re.findall(r"/wire/(\w{8})", json.dumps(line))
+    }
+
+    assert unanswered == []
+    assert len(seen) > 10
+    assert [path for path in seen.values() if "hidden" in path] == []
+    assert {
+        path for key, path in seen.items() if key not in ids_of_proxy(deployment, since)
+    } == set()
+    assert failed <= INVALID_BODIES
     assert units(deployment) == before
 
 
