@@ -37,6 +37,9 @@ class Settings:
     rds_log_seconds
         Age in seconds from which on LatestRestorableTime moves on when it is described
         (``LOCAL_AWS_RDS_LOG_SECONDS``); RDS has 300.
+    rds_failover_seconds
+        Time in seconds from the end of a server until its standby starts
+        (``LOCAL_AWS_RDS_FAILOVER_SECONDS``); RDS takes 60 to 120.
     ec2_seconds
         Least time in seconds from a launch or a start to ``running`` (``LOCAL_AWS_EC2_SECONDS``).
     ec2_init_seconds
@@ -62,6 +65,7 @@ class Settings:
     rds_seconds: float = 0.0
     rds_modify_seconds: float = 0.5
     rds_log_seconds: float = 5.0
+    rds_failover_seconds: float = 5.0
     ec2_seconds: float = 0.0
     ec2_init_seconds: float = 2.0
     lambda_seconds: float = 1.0
@@ -91,6 +95,7 @@ class Settings:
             rds_seconds=_seconds("LOCAL_AWS_RDS_SECONDS"),
             rds_modify_seconds=_seconds("LOCAL_AWS_RDS_MODIFY_SECONDS", "0.5"),
             rds_log_seconds=_seconds("LOCAL_AWS_RDS_LOG_SECONDS", "5"),
+            rds_failover_seconds=_seconds("LOCAL_AWS_RDS_FAILOVER_SECONDS", "5"),
             ec2_seconds=_seconds("LOCAL_AWS_EC2_SECONDS"),
             ec2_init_seconds=_seconds("LOCAL_AWS_EC2_INIT_SECONDS", "2"),
             lambda_seconds=_seconds("LOCAL_AWS_LAMBDA_SECONDS", "1"),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NAME = "faults"
 PORT = 5590
+# As on AWS: the interfaces of a function outlive it, and a failover takes a minute.
+SETTINGS = {"LOCAL_AWS_LAMBDA_INTERFACE_SECONDS": "60", "LOCAL_AWS_RDS_FAILOVER_SECONDS": "60"}
 HEAD = (
     f"{'fault':42} {'acknowledged':>12} {'unknown':>8} {'reads':>6}"
     f" {'lasted':>7} {'silence':>8} {'again after':>12}"
@@ -90,7 +92,8 @@ def record() -> Record:
 def site(record: Record) -> Iterator[Site]:
     """The deployment, whose database has a file system of its own."""
     shutil.rmtree(ROOT / ".deploy" / NAME, ignore_errors=True)
-    aws = LocalAws(ROOT / ".cache/faults", PORT, {"deployment": NAME})
+    variables = {"deployment": NAME, "aws_rds_multi_az": True}
+    aws = LocalAws(ROOT / ".cache/faults", PORT, variables, SETTINGS)
     with contextlib.contextmanager(started)(aws):
         began = time.monotonic()
         play = aws.play("site.yml")

@@ -29,6 +29,17 @@ def restart(site: Site) -> None:
     site.aws.client("rds").reboot_db_instance(DBInstanceIdentifier=f"{site.name}-mlflow")
 
 
+@contextlib.contextmanager
+def failed_over(site: Site, _: ExitStack) -> Iterator[None]:
+    """Let the standby take over; the fault ends when RDS says that it has."""
+    name = f"{site.name}-mlflow"
+    site.aws.client("rds").reboot_db_instance(DBInstanceIdentifier=name, ForceFailover=True)
+    try:
+        yield
+    finally:
+        site.wait_for_database("available")
+
+
 def kill(site: Site) -> None:
     before = site.database_process
     os.kill(before, signal.SIGKILL)
@@ -111,6 +122,7 @@ def slow(site: Site, _: ExitStack) -> Iterator[None]:
 
 FAULTS = (
     Fault("PostgreSQL restarted", event(restart)),
+    Fault("PostgreSQL fails over", failed_over),
     Fault("PostgreSQL killed", event(kill)),
     Fault("session of PostgreSQL killed", event(kill_backend)),
     Fault("PostgreSQL ends all sessions", event(end_sessions)),

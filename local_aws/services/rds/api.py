@@ -13,6 +13,8 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
   settings that RDS gives it (moto: most of the source's);
 - an instance with backups has an automated snapshot, see `local_aws.services.rds.backups`, and can
   be restored to a time since then (moto: a new instance without data, whatever the time);
+- a Multi-AZ instance names the zone of its standby, which takes over at a failover (moto ignores
+  ForceFailover);
 - a renamed instance leaves its endpoint to whoever has the name next;
 - every instance has a resource id of its own (moto: all the same);
 - an instance is changed, renamed, stopped, rebooted or backed up while it is ``available``, and
@@ -50,7 +52,7 @@ from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from local_aws.patching import replace
-from local_aws.services.rds import backups, limits, parameters
+from local_aws.services.rds import backups, limits, parameters, zones
 from local_aws.services.rds.instances import Instances
 from local_aws.services.rds.postgres import Seed
 
@@ -97,6 +99,8 @@ def apply(settings: Settings, podman: Podman) -> Instances:
     _patch_snapshots(instances)
     _patch_points_in_time(instances)
     replace(DBInstance, "address", property(instances.address))
+    described: Any = DBInstance  # moto has no such attribute
+    described.secondary_availability_zone = property(zones.standby_zone)
     replace(DBInstance, "endpoint", property(_endpoint))
     replace(DBInstance, "latest_restorable_time", property(instances.latest_restorable_time))
     replace(
@@ -240,14 +244,20 @@ def _patch_states(instances: Instances) -> None:
         instances.start(instance)
         return instance
 
-    def reboot_db_instance(self: RDSBackend, db_instance_identifier: str) -> DBInstance:
-        instance: Any = self.describe_db_instances(db_instance_identifier)[0]
+    # moto's own ignores ForceFailover.
+    def reboot_db_instance(self: RDSResponse) -> ActionResult:
+        instance: Any = self.backend.describe_db_instances(self.params["DBInstanceIdentifier"])[0]
         limits.check_state(instance, "available")
-        instances.reboot(instance)
-        return instance
+        if self.params.get("ForceFailover"):
+            zones.check_failover(instance)
+            instances.fail_over(instance)
+        else:
+            instances.reboot(instance)
+        return ActionResult({"DBInstance": instance})
 
-    for function in (stop_db_instance, start_db_instance, reboot_db_instance):
+    for function in (stop_db_instance, start_db_instance):
         replace(RDSBackend, function.__name__, function)
+    replace(RDSResponse, "reboot_db_instance", reboot_db_instance)
 
 
 def _patch_snapshots(instances: Instances) -> None:

@@ -11,7 +11,8 @@
 5. `snapshot` copies the data: ``backing-up``.
 6. `stop`, `start` and `reboot` make all parameters of its group effective: ``stopping`` and
    ``stopped``, ``starting`` or ``rebooting``, then ``available``.
-7. `delete` removes PostgreSQL, the data and the endpoint, then the entry: ``deleting``.
+7. `fail_over` kills PostgreSQL and lets the standby take over (module `zones`): ``rebooting``.
+8. `delete` removes PostgreSQL, the data and the endpoint, then the entry: ``deleting``.
 
 The module `api` has checked each request before. Here a request returns at once, and the work is a
 job in the instance's queue. Only the queue sets the status (module `lifecycle`), and only jobs
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING
 
 from local_aws import certificates
 from local_aws.machine import images, networks
-from local_aws.services.rds import backups, parameters, snapshots
+from local_aws.services.rds import backups, parameters, snapshots, zones
 from local_aws.services.rds.endpoints import Endpoint, Endpoints
 from local_aws.services.rds.lifecycle import Lifecycle
 from local_aws.services.rds.postgres import BIN, Postgres, Seed
@@ -333,7 +334,22 @@ class Instances:
             "rebooting", lambda: server.restart(self._values(instance)), "available"
         )
 
-    # 7. The end.
+    # 7. Failover.
+
+    def fail_over(self, instance: DBInstance) -> None:
+        """Kill the server, and start it in the zone of the standby, at the same endpoint."""
+        server = self._server(instance)
+        zones.change_zone(instance)
+
+        def work() -> None:
+            server.in_force = self._values(instance)
+            server.postgres.configure(server.in_force)
+            authority = certificates.rds_authority(self._settings)
+            server.postgres.take_over(authority, self._settings.rds_failover_seconds)
+
+        server.lifecycle.begin("rebooting", work, "available")
+
+    # 8. The end.
 
     def delete(self, instance: DBInstance, forget: Callable[[], None]) -> None:
         """Remove the server, its data and its endpoint, then call `forget`."""

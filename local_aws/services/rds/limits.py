@@ -189,6 +189,18 @@ RULES = (
         _API + "API_CreateDBInstance.html",
     ),
     Rule(
+        (
+            "rds:CreateDBInstance",
+            "rds:RestoreDBInstanceFromDBSnapshot",
+            "rds:RestoreDBInstanceToPointInTime",
+        ),
+        "AvailabilityZone",
+        lambda _wanted, request: not request.parameters.get("MultiAZ"),
+        "InvalidParameterCombination",
+        "Requesting a specific availability zone is not valid for Multi-AZ instances.",
+        _API + "API_CreateDBInstance.html",
+    ),
+    Rule(
         ("rds:RestoreDBInstanceFromDBSnapshot",),
         "DBInstanceIdentifier",
         matches(_HYPHENATED % 61),
