@@ -30,19 +30,22 @@ class Member:
 
     def reaches(self, address: str, port: int, seconds: float = 5) -> bool:
         """Return whether a TCP connection opens."""
-        return self._connect(address, port, seconds) == 0
+        return self._connect(address, port, seconds).returncode == 0
 
     def gets_nothing(self, address: str, port: int) -> bool:
-        """Return whether a TCP connection is not even refused."""
-        return self._connect(address, port, 1) == TIMED_OUT
+        """Return whether a TCP connection is not even refused; print what else it got."""
+        done = self._connect(address, port, 1)
+        if done.returncode != TIMED_OUT:
+            print(f"{self.container} to {address}:{port}: {done.returncode} {done.stderr}")
+        return done.returncode == TIMED_OUT
 
     def python(self, script: str, *arguments: str) -> str:
         """Run a script; return what it prints."""
         return self.run("python3", "-c", script, *arguments).stdout.strip()
 
-    def _connect(self, address: str, port: int, seconds: float) -> int:
+    def _connect(self, address: str, port: int, seconds: float) -> subprocess.CompletedProcess[str]:
         script = f"exec 3<>/dev/tcp/{address}/{port}"
-        return self.run("timeout", str(seconds), "bash", "-c", script).returncode
+        return self.run("timeout", str(seconds), "bash", "-c", script)
 
 
 def find(podman: Podman, prefix: str) -> Member:

@@ -157,7 +157,7 @@ def host_image(settings: Settings, podman: Podman, release: int = 13) -> str:
         When it cannot be built, or the base image named in the settings does not exist.
     """
     if settings.base_image is not None:
-        if not _exists(podman, settings.base_image):
+        if not podman.exists("image", settings.base_image):
             raise LocalAwsError(
                 f"LOCAL_AWS_BASE_IMAGE={settings.base_image} is not in podman's storage: "
                 f"`podman pull {settings.base_image}` as root, or unset the variable."
@@ -166,7 +166,7 @@ def host_image(settings: Settings, podman: Podman, release: int = 13) -> str:
     recipe = Recipe(release, tuple(trust.debian_sources(CODE_NAMES[release])))
     name = f"{REPOSITORY}/debian-{release}:{recipe.tag}"
     with _one_builder(podman):
-        if not _exists(podman, name):
+        if not podman.exists("image", name):
             with _progress(f"building the image of Debian {release} (once, about a minute)"):
                 _build_host(settings, podman, recipe, name)
         podman.run("tag", name, f"{REPOSITORY}/debian-{release}:latest")
@@ -187,15 +187,11 @@ def database_image(settings: Settings, podman: Podman) -> str:
     host_id = podman.run("image", "inspect", "--format={{.Id}}", host).stdout.strip()
     name = f"{REPOSITORY}/postgresql-{POSTGRESQL}:{host_id[:16]}"
     with _one_builder(podman):
-        if not _exists(podman, name):
+        if not podman.exists("image", name):
             with _progress(f"adding PostgreSQL {POSTGRESQL} for databases (once)"):
                 _build_database(podman, host, name)
         podman.run("tag", name, f"{REPOSITORY}/postgresql-{POSTGRESQL}:latest")
     return name
-
-
-def _exists(podman: Podman, name: str) -> bool:
-    return podman.run("image", "exists", name, check=False).returncode == 0
 
 
 def _build_host(settings: Settings, podman: Podman, recipe: Recipe, name: str) -> None:

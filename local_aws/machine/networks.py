@@ -35,7 +35,7 @@ def ensure(podman: Podman, vpc: Any) -> str:
     """
     name: str = vpc.id
     with _lock:
-        if not _exists(podman, name):
+        if not podman.exists("network", name):
             _create(podman, vpc)
             for observer in _observers:
                 observer(name)
@@ -76,21 +76,15 @@ def place(network: str, address: str) -> list[str]:
 
 def remove(podman: Podman, vpc_id: str) -> None:
     """Remove the network of a VPC, if it was ever made."""
-    if _exists(podman, vpc_id):
+    if podman.exists("network", vpc_id):
         podman.run("network", "rm", vpc_id)
 
 
-def bridge(podman: Podman, vpc_id: str) -> str | None:
-    """Return the interface of a VPC's network; None when it has no network."""
-    if not _exists(podman, vpc_id):
-        return None
+def bridge(podman: Podman, vpc_id: str) -> str:
+    """Return the interface of a VPC's network."""
     found = json.loads(podman.run("network", "inspect", vpc_id).stdout)
     name: str = found[0]["network_interface"]
     return name
-
-
-def _exists(podman: Podman, name: str) -> bool:
-    return podman.run("network", "exists", name, check=False).returncode == 0
 
 
 def _check_free(podman: Podman, cidr: str, name: str) -> None:

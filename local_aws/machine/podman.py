@@ -107,6 +107,19 @@ class Podman:
             raise PodmanError(command, result.returncode, result.stderr)
         return result
 
+    def exists(self, kind: str, name: str) -> bool:
+        """Return whether there is a container, an image, a network or a volume of this name.
+
+        Raises
+        ------
+        PodmanError
+            When podman does not say so.
+        """
+        result = self.run(kind, "exists", name, check=False)
+        if result.returncode not in {0, 1}:
+            raise PodmanError(["podman", kind, "exists", name], result.returncode, result.stderr)
+        return result.returncode == 0
+
     def popen(self, *args: str, **options: Any) -> subprocess.Popen[Any]:
         """Start one command; `options` are those of subprocess.Popen."""
         return subprocess.Popen(["podman", *args], env=self.environment, **options)

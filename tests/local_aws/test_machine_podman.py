@@ -114,7 +114,7 @@ def test_network_has_the_range_and_first_address_of_the_vpc(machine: Podman) -> 
     shown = json.loads(machine.run("network", "inspect", "lah-vpc-1").stdout)[0]
     assert shown["subnets"] == [{"subnet": CIDR, "gateway": "10.94.0.1"}]
     networks.remove(machine, "lah-vpc-1")
-    assert networks.bridge(machine, "lah-vpc-1") is None
+    assert not machine.exists("network", "lah-vpc-1")
 
 
 def test_range_of_another_network_is_refused_with_its_name(machine: Podman) -> None:
@@ -159,3 +159,16 @@ def test_build_that_fails_leaves_no_image_and_says_why(
         images.host_image(settings, machine)
     assert machine.run("image", "ls", "--quiet").stdout == before
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_podman_that_does_not_say_whether_something_exists_is_an_error(
+    machine: Podman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for a no, it left a network without the rules of its security groups."""
+    assert not machine.exists("network", "nothing")
+    machine.run("network", "create", f"--label={machine.label}", f"--subnet={CIDR}", "there")
+    assert machine.exists("network", "there")
+    broken = SimpleNamespace(returncode=125, stdout="", stderr="database is locked")
+    monkeypatch.setattr(machine, "run", lambda *_arguments, **_options: broken)
+    with pytest.raises(PodmanError, match="database is locked"):
+        machine.exists("network", "there")

@@ -218,10 +218,8 @@ class _Ec2:
             )
 
     def _add_bridge(self, vpc_id: str) -> None:
-        name = networks.bridge(self._podman, vpc_id)
-        if name is not None:
-            self._bridges[vpc_id] = name
-            self._publish()
+        self._bridges[vpc_id] = networks.bridge(self._podman, vpc_id)
+        self._publish()
 
 
 def _own_interfaces(instance: Any, requested: list[dict[str, Any]]) -> None:
