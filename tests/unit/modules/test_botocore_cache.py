@@ -1,16 +1,28 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials
 from botocore.loaders import JSONFileLoader, Loader
+from botocore.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.unit.modules.conftest import RunModule
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permanent credentials, and botocore's own method, which the module replaces."""
+    monkeypatch.setattr(Session, "create_client", Session.create_client)
+    for name, value in (("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")):
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
@@ -29,8 +41,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         del Loader._cache
 
 
-def client(service: str) -> Any:
-    return boto3.Session().client(service, region_name="us-east-1")
+def client(service: str, **options: Any) -> Any:
+    return boto3.Session().client(service, **({"region_name": "us-east-1"} | options))
 
 
 def test_each_file_is_read_once_for_all_sessions(run_module: RunModule, read: list[str]) -> None:
@@ -89,3 +101,109 @@ def test_clients_answer_as_before(run_module: RunModule, aws: str) -> None:
         assert client("ec2").describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlock"] == "10.0.0.0/16"
         assert client("s3").list_buckets()["Buckets"] == []
         assert client("sts").get_caller_identity()["Account"] == "123456789012", aws
+
+
+@pytest.mark.usefixtures("read")
+def test_sessions_share_a_client(run_module: RunModule) -> None:
+    run_module("botocore_cache")
+    first = client("sts", config=Config(retries={"mode": "standard"}))
+
+    assert client("sts", config=Config(retries={"mode": "standard"})) is first
+    assert client("ec2") is client("ec2")
+    assert run_module("botocore_cache")["clients"] == 2
+
+
+@pytest.mark.usefixtures("read")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"region_name": "eu-west-1"},
+        {"endpoint_url": "https://127.0.0.1:1"},
+        {"verify": False},
+        {"aws_access_key_id": "other", "aws_secret_access_key": "other"},
+        {"config": Config(read_timeout=1)},
+    ],
+)
+def test_client_with_other_arguments_is_another(
+    run_module: RunModule, options: dict[str, Any]
+) -> None:
+    run_module("botocore_cache")
+
+    assert client("sts", **options) is not client("sts")
+
+
+@pytest.mark.usefixtures("read")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ACCESS_KEY_ID", "other"),
+        ("AWS_SECRET_ACCESS_KEY", "other"),
+        ("AWS_SESSION_TOKEN", "other"),
+        ("AWS_ENDPOINT_URL", "https://127.0.0.1:1"),
+        ("AWS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt"),
+        ("AWS_MAX_ATTEMPTS", "9"),
+        ("https_proxy", "http://127.0.0.1:1"),
+    ],
+)
+def test_client_in_another_environment_is_another(
+    run_module: RunModule, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    run_module("botocore_cache")
+    before = client("sts")
+    monkeypatch.setenv(name, value)
+
+    assert client("sts") is not before
+
+
+@pytest.mark.usefixtures("read")
+def test_client_with_another_configuration_is_another(
+    run_module: RunModule, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_module("botocore_cache")
+    file = tmp_path / "config"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    file.write_text("[default]\nmax_attempts = 3\n")
+    before = client("sts")
+
+    assert client("sts") is before
+    file.write_text("[default]\nmax_attempts = 4\n")
+    assert client("sts") is not before
+
+
+@pytest.mark.usefixtures("read")
+def test_client_with_credentials_that_are_renewed_is_not_shared(run_module: RunModule) -> None:
+    run_module("botocore_cache")
+    clients = []
+    for _ in range(2):
+        session = Session()
+        session._credentials = DeferredRefreshableCredentials(dict, "sso")
+        clients.append(session.create_client("sts", region_name="us-east-1"))
+
+    assert clients[0] is not clients[1]
+
+
+@pytest.mark.usefixtures("read")
+def test_fork_begins_with_clients_of_its_own(run_module: RunModule) -> None:
+    run_module("botocore_cache")
+    before = client("sts")
+    child = os.fork()
+    if child == 0:
+        os._exit(int(client("sts") is before))
+
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.usefixtures("read")
+def test_session_with_other_arguments_is_left_alone(
+    run_module: RunModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Session.create_client
+
+    def create_client(self: Session, service_name: str, tenant: str = "", **named: Any) -> Any:
+        assert not tenant
+        return create(self, service_name, **named)
+
+    monkeypatch.setattr(Session, "create_client", create_client)
+
+    assert run_module("botocore_cache")["clients"] == 0
+    assert client("sts") is not client("sts")

@@ -1,19 +1,23 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: Apache-2.0
-"""Ansible module: keep what botocore has read of AWS's services for the tasks that follow."""
+"""Ansible module: keep botocore's clients and what it has read for the tasks that follow."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: botocore_cache
-short_description: Keep what botocore has read of AWS's services for the tasks that follow
+short_description: Keep botocore's clients and what it has read for the tasks that follow
 description:
   - Makes botocore look for and read the descriptions of AWS's services once. By default, it looks
     through hundreds of folders and reads megabytes of JSON again for each session, and so for each
     task.
+  - Makes sessions with the same settings and the same permanent credentials share their clients,
+    and with them the connections to AWS. Clients with credentials that botocore renews (SSO, an
+    assumed role, the role of a host) are not shared.
   - It has an effect only with strategy C(warm), where the interpreter continues after a task, and
-    only with a botocore whose loaders have a cache each.
+    only with a botocore whose loaders have a cache each, and whose sessions create clients from the
+    arguments that this module knows.
 author:
   - MLflow on EC2 contributors
 options: {}
@@ -32,16 +36,45 @@ kept:
   returned: always
   type: int
   sample: 0
+clients:
+  description: How many clients this interpreter has kept so far.
+  returned: always
+  type: int
+  sample: 0
 """
 
+import functools
+import inspect
+import os
 from typing import Any, cast
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
+    from botocore.credentials import Credentials
     from botocore.loaders import Loader
+    from botocore.session import Session
 except ImportError:
     Loader = None
+
+# Those of botocore 1.44; another argument might make clients different.
+_ARGUMENTS = (
+    "self",
+    "service_name",
+    "region_name",
+    "api_version",
+    "use_ssl",
+    "verify",
+    "endpoint_url",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "config",
+    "aws_account_id",
+)
+# What a configuration was made with.
+_OPTIONS = "_user_provided_options"
+_VARIABLES = ("AWS_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_")
 
 
 def keep() -> dict[tuple[Any, ...], dict[Any, Any]]:
@@ -76,12 +109,72 @@ def keep() -> dict[tuple[Any, ...], dict[Any, Any]]:
     return caches
 
 
+def keep_clients() -> dict[str, Any]:
+    """Let sessions share a client if nothing that it depends on differs.
+
+    Returns
+    -------
+    dict
+        The clients. It stays empty with a botocore for which this was not made.
+    """
+    create = Session.create_client
+    shared = getattr(create, "clients", None)
+    if shared is not None:
+        return cast("dict[str, Any]", shared)
+    clients: dict[str, Any] = {}
+    signature = inspect.signature(create)
+    if tuple(signature.parameters) != _ARGUMENTS:
+        return clients
+
+    @functools.wraps(create)
+    def create_client(*arguments: Any, **named: Any) -> Any:
+        key = key_of(**signature.bind(*arguments, **named).arguments)
+        if key is None:
+            return create(*arguments, **named)
+        if key not in clients:
+            clients[key] = create(*arguments, **named)
+        return clients[key]
+
+    cast("Any", create_client).clients = clients
+    Session.create_client = create_client
+    # Two processes cannot use one TLS connection.
+    os.register_at_fork(after_in_child=clients.clear)
+    return clients
+
+
+def key_of(self: Any, config: Any = None, **arguments: Any) -> str | None:
+    """Return all that a client of a session depends on; None for one that is not shared."""
+    credentials = self.get_credentials()
+    configs = [one for one in (config, self.get_default_client_config()) if one is not None]
+    if type(credentials) is not Credentials or not all(map(_has_options, configs)):
+        return None
+    variables = [
+        (name, value) for name, value in os.environ.items() if name.upper().startswith(_VARIABLES)
+    ]
+    return repr(
+        [
+            sorted(arguments.items()),
+            [sorted(vars(one)[_OPTIONS].items()) for one in configs],
+            sorted(variables),
+            sorted(self.instance_variables().items()),
+            self.full_config,
+            credentials.get_frozen_credentials(),
+        ]
+    )
+
+
+def _has_options(config: Any) -> bool:
+    return _OPTIONS in vars(config)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     if Loader is None:
         module.fail_json(msg=missing_required_lib("botocore"))
-    module.exit_json(changed=False, kept=sum(map(len, keep().values())))
+    module.exit_json(
+        changed=False, kept=sum(map(len, keep().values())), clients=len(keep_clients())
+    )
 
 
 if __name__ == "__main__":
