@@ -110,6 +110,8 @@ test-full: system-test-full test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## ma
 	$(BIN)/pytest -m slow tests
 	@# The tests that make their own examples make the same ones each time, except here.
 	$(BIN)/pytest -m 'hypothesis and not slow' --hypothesis-profile=random tests/unit tests/server tests/local_aws
+	@# With MLflow's own code in all places but the required ones.
+	OPTIONAL_PATCHES=off $(BIN)/pytest -m 'not slow' tests/server
 	$(MAKE) --no-print-directory molecule-full
 	$(MAKE) --no-print-directory stacks
 

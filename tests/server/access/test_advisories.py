@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.listener import listening
-from tests.tracking_server import ADMIN, ADMIN_PASSWORD, VERSION, basic
+from tests.tracking_server import ADMIN, ADMIN_PASSWORD, HAS_OPTIONAL_PATCHES, VERSION, basic
 from tests.tracking_server.routes import routes as routes_of
 
 from .conftest import PASSWORD
@@ -31,6 +31,9 @@ API = "/api/2.0/mlflow"
 API_3 = "/api/3.0/mlflow"
 # What MLflow shows before a login: whether it lives, its pages' files, and its version's abilities.
 PUBLIC = ("/health", "/static-files/", "/static/", "/favicon.ico", "server-info")
+# Answers to a request that would start a job. Without the patch `jobs`, MLflow itself looks at it
+# and misses what the job would need.
+NOT_RUN = {501} if HAS_OPTIONAL_PATCHES else {400, 404}
 
 
 @dataclass(frozen=True)
@@ -564,7 +567,7 @@ def test_scorer_does_not_choose_where_to_connect(target: Target) -> None:
         target.ask("POST", f"{API_3}/scorers/register", user=ADMIN, name="x", **body)
         target.refuses("POST", f"{API_3}/scorers/register", name="x", **body)
 
-    assert [answer.status_code for answer in answers] == [501, 501]
+    assert {answer.status_code for answer in answers} <= NOT_RUN
     assert heard.requests == []
 
 
@@ -605,7 +608,7 @@ def test_scorer_does_not_import_a_module_of_a_user(target: Target) -> None:
         target.ask("POST", f"{API_3}/scorers/register", user=ADMIN, name="x", **body)
         for path in ("scorer/invoke", "genai/evaluate"):
             answer = target.ask("POST", f"/ajax-api/3.0/mlflow/{path}", user=ADMIN, **body)
-            assert answer.status_code == 501, answer.text
+            assert answer.status_code in NOT_RUN, answer.text
     target.ask("GET", f"{API_3}/scorers/list?experiment_id={target.experiment}", user=ADMIN)
 
     assert not mark.exists()

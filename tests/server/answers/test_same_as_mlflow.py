@@ -18,6 +18,7 @@ from tests.postgres import running_cluster
 from tests.tracking_server import (
     Server,
     deployed_server,
+    of_optional_patches,
     unpatched_server,
 )
 from tests.tracking_server.routes import routes as routes_of
@@ -255,6 +256,7 @@ def test_story_is_told_as_by_mlflow(pair: Pair) -> None:
         assert (path, ours) == (path, theirs)
 
 
+@of_optional_patches
 @pytest.mark.parametrize(("method", "path", "body"), INVALID)
 def test_values_that_mlflow_fails_on_are_invalid(
     pair: Pair, method: str, path: str, body: Any

@@ -14,7 +14,14 @@ import pytest
 
 from tests.listener import listening
 from tests.postgres import running_cluster
-from tests.tracking_server import ADMIN, ADMIN_PASSWORD, Server, deployed_server, environment
+from tests.tracking_server import (
+    ADMIN,
+    ADMIN_PASSWORD,
+    Server,
+    deployed_server,
+    environment,
+    of_optional_patches,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -172,6 +179,7 @@ def test_workspaces_are_refused_until_they_are_on(
     assert result is None, result
 
 
+@of_optional_patches
 @pytest.mark.parametrize(("method", "path", "body"), JOBS)
 def test_what_needs_jobs_is_refused_at_once(
     default: Server, method: str, path: str, body: dict[str, Any]

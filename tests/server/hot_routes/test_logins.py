@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.postgres import running_cluster
-from tests.tracking_server import Server, basic, deployed_server
+from tests.tracking_server import Server, basic, deployed_server, of_optional_patches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,6 +117,7 @@ def short_statements(tracking: Tracking, run: str) -> int:
     )
 
 
+@of_optional_patches
 def test_known_login_logs_with_one_statement_and_no_hash(job: Job) -> None:
     before = short_statements(job.tracking, job.run)
 
@@ -210,6 +211,7 @@ def test_wrong_password_is_refused_while_the_right_one_is_known(job: Job) -> Non
     assert job.log() == {401}
 
 
+@of_optional_patches
 def test_new_password_is_learned(job: Job) -> None:
     change_password(job)
     job.sessions = [job.tracking.server.session(basic(job.name, NEXT)) for _ in range(4)]
