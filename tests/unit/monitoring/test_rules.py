@@ -28,6 +28,7 @@ HEALTHY = {
     'up{job="mlflow",instance="m"}': "1",
     'up{job="node",instance="n"}': "1",
     'up{job="postgres",instance="p"}': "1",
+    'up{job="prometheus",instance="o"}': "1",
     'scrape_duration_seconds{job="endpoint",instance="api"}': "0.1",
     'mlflowexporter_dropped_series{reason="limit"}': "0",
     'mlflowexporter_dropped_series{reason="value"}': "9",
@@ -101,6 +102,7 @@ COMPARED = (
     "Metric {metric} of the latest run of trees is worse than that of the champion of {model}"
     " by {difference}."
 )
+STORAGE = "Writing to its storage has failed, so other alerts might not fire."
 NO_DRILL = "The last successful drill was more than 8 days ago, or this host knows of none."
 RUN = {"run_id": "1", "run_name": "a", "experiment_name": "trees"}
 INFO = 'mlflowexporter_run_info{run_id="1",run_name="a",experiment_name="trees",status='
@@ -258,6 +260,13 @@ CASES = [
         *(4, 6, "No scrape of node (n) has succeeded for 5 minutes."),
         labels={"job": "node", "instance": "n"},
     ),
+    # Nor does the node exporter say when the last drill was.
+    Case(
+        "MonitoringTargetDown",
+        {'up{job="node",instance="n"}': "0", "monitoring_drill_timestamp_seconds": "_"},
+        *(4, 20, "No scrape of node (n) has succeeded for 5 minutes."),
+        labels={"job": "node", "instance": "n"},
+    ),
     Case(
         "MonitoringRulesFail",
         {'prometheus_rule_evaluation_failures_total{rule_group="g"}': "0+1"},
@@ -268,9 +277,17 @@ CASES = [
     Case(
         "MonitoringStorageFails",
         {"prometheus_tsdb_wal_writes_failed_total": "0+1"},
-        *(-1, 3, "Writing to its storage has failed."),
+        *(1, 5, STORAGE),
         "critical",
         clears=11,
+    ),
+    # Nothing is stored, except what a test needs to have a time.
+    Case(
+        "MonitoringStorageFails",
+        dict.fromkeys(HEALTHY, "_"),
+        *(1, 8, STORAGE),
+        "critical",
+        {"job": "prometheus"},
     ),
     Case(
         "MonitoringAlertsNotSent",
