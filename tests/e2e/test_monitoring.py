@@ -161,11 +161,14 @@ def test_values_of_prometheus_are_those_of_mlflow(monitoring: Monitoring) -> Non
 
 
 def test_rules_have_no_error(monitoring: Monitoring) -> None:
-    groups = monitoring.get(f"{monitoring.prometheus}/api/v1/rules").json()["data"]["groups"]
-    health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+    def health() -> dict[str, str]:
+        groups = monitoring.get(f"{monitoring.prometheus}/api/v1/rules").json()["data"]["groups"]
+        return {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
 
-    assert len(health) > 20
-    assert set(health.values()) == {"ok"}
+    # A rule that has not been evaluated yet is unknown.
+    eventually(lambda: "unknown" not in health().values(), 3 * SCRAPE_SECONDS)
+    assert len(health()) > 20
+    assert set(health().values()) == {"ok"}
 
 
 # The rules read these. A family that no target has would keep its alert silent always.
@@ -241,106 +244,18 @@ def stopped(deployment: Deployment, unit: str) -> Iterator[None]:
         deployment.ssh(f"sudo systemctl start {unit}")
 
 
-def assert_fires_alone(monitoring: Monitoring, alert: str, seconds: float) -> None:
-    """Assert that one alert fires in time, and no other."""
-    assert eventually(lambda: alert in monitoring.firing(), seconds), monitoring.firing()
-    assert monitoring.firing() == {alert}
-
-
-def assert_clears(monitoring: Monitoring, seconds: float = 420) -> None:
-    """Assert that no alert is left."""
-    assert eventually(lambda: monitoring.firing() == set(), seconds), monitoring.firing()
-
-
 @pytest.mark.slow
-def test_stopped_server_fires_and_clears(monitoring: Monitoring) -> None:
+def test_status_of_a_stopped_server_has_its_alert(monitoring: Monitoring) -> None:
+    """The rules have their own times here; tests/alerts makes each alert fire, in less time."""
     with stopped(monitoring.deployment, "mlflow-watch.timer mlflow.service"):
-        assert_fires_alone(monitoring, "MlflowServerDown", 240)
+        fires = eventually(lambda: "MlflowServerDown" in monitoring.firing(), 240)
+        assert fires, monitoring.firing()
+        assert monitoring.firing() == {"MlflowServerDown"}
         done = make_status(monitoring.deployment)
         assert done.returncode == 2, done.stdout
         assert re.search(r"WRONG +tracking server ", done.stdout)
         assert re.search(r"WRONG +alerts +MlflowServerDown", done.stdout)
-    assert_clears(monitoring)
-
-
-@pytest.mark.slow
-def test_stopped_exporter_fires_and_clears(monitoring: Monitoring) -> None:
-    with stopped(monitoring.deployment, "prometheus-node-exporter.service"):
-        assert_fires_alone(monitoring, "MonitoringTargetDown", 420)
-    assert_clears(monitoring)
-
-
-@pytest.mark.slow
-def test_expired_token_fires_and_clears(monitoring: Monitoring) -> None:
-    file = "/etc/monitoring/prometheus/metrics_token"
-    done = monitoring.deployment.ssh(
-        f"sudo cp -p {file} /root/token && sudo sh -c 'echo expired > {file}'"
-    )
-    assert done.returncode == 0, done.stderr
-    try:
-        assert_fires_alone(monitoring, "MlflowMetricsDown", 420)
-    finally:
-        monitoring.deployment.ssh(f"sudo mv /root/token {file}")
-    assert_clears(monitoring)
-
-
-@pytest.mark.slow
-def test_full_disk_fires_and_clears(monitoring: Monitoring) -> None:
-    # The host's disk is this machine's, so the alert gets a threshold above what is free instead.
-    rules = "/etc/monitoring/prometheus/rules.yml"
-    sed = f"sudo sed -i.before 's#< 10 / 100#< 2#' {rules} && sudo systemctl restart prometheus"
-    done = monitoring.deployment.ssh(sed)
-    assert done.returncode == 0, done.stderr
-    try:
-        assert eventually(
-            lambda: {"MlflowHostDiskFull", "MlflowHostMemoryLow"} & monitoring.firing() != set(),
-            480,
-        )
-    finally:
-        monitoring.deployment.ssh(
-            f"sudo mv {rules}.before {rules}; sudo systemctl restart prometheus"
-        )
-    assert_clears(monitoring)
-
-
-@pytest.mark.slow
-def test_failed_run_fires_and_clears(monitoring: Monitoring) -> None:
-    deployment = monitoring.deployment
-    created = deployment.ask(
-        "POST", "2.0/mlflow/experiments/create", json={"name": f"failing-{time.time_ns()}"}
-    ).json()
-
-    def log(status: str) -> None:
-        body = {"experiment_id": created["experiment_id"], "start_time": time.time_ns() // 10**6}
-        run = deployment.ask("POST", "2.0/mlflow/runs/create", json=body).json()["run"]["info"]
-        ended = {"run_id": run["run_id"], "status": status, "end_time": time.time_ns() // 10**6}
-        assert deployment.ask("POST", "2.0/mlflow/runs/update", json=ended).ok
-
-    log("FAILED")
-    assert_fires_alone(monitoring, "MlflowRunFailed", 180)
-    log("FINISHED")
-    assert_clears(monitoring)
-
-
-@pytest.mark.slow
-def test_stopped_database_fires_and_clears(monitoring: Monitoring) -> None:
-    rds = monitoring.deployment.aws.client("rds")
-    name = f"{monitoring.deployment.outputs['deployment']}-mlflow"
-    rds.stop_db_instance(DBInstanceIdentifier=name)
-    try:
-        assert_fires_alone(monitoring, "MlflowDatabaseDown", 300)
-    finally:
-        eventually(
-            lambda: (
-                rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0][
-                    "DBInstanceStatus"
-                ]
-                == "stopped"
-            ),
-            120,
-        )
-        rds.start_db_instance(DBInstanceIdentifier=name)
-    assert_clears(monitoring, 600)
+    assert eventually(lambda: monitoring.firing() == set(), 420), monitoring.firing()
 
 
 def test_monitoring_uses_little_memory(monitoring: Monitoring) -> None:
