@@ -12,7 +12,7 @@ import psycopg2
 import requests
 
 from tests.alerts.champion import create_experiment, experiment_id, log_run
-from tests.alerts.clock import RULES
+from tests.alerts.clock import RULES, SCRAPE_SECONDS
 from tests.alerts.watched import MAX_SERIES
 from tests.certificates import reissued
 from tests.sites_below import in_network, wait_until
@@ -26,6 +26,8 @@ CREDENTIALS = "/etc/monitoring/prometheus/metrics_token"
 WEBHOOK_FILE = "/etc/monitoring/alertmanager/webhook_url"
 AGES = "/var/lib/prometheus/node-exporter/monitoring.prom"
 METRICS_PORT = 9102
+READY = "http://127.0.0.1:9090/-/prometheus/-/ready"
+STARTED = "Prometheus Server is Ready"
 DAY = 86400
 # From what this machine has free to the threshold; filling it up to the usual one would take long.
 DISK_PERCENT = 2
@@ -415,9 +417,12 @@ def full_storage(site: Watched) -> Iterator[None]:
     site.host(
         f"mkdir -p $(dirname {drop_in})\n"
         f"printf '[Service]\\nTemporaryFileSystem={folder}:size=2M,mode=0777\\n' >{drop_in}\n"
-        "systemctl daemon-reload\nsystemctl restart prometheus\n"
-        f"{within} sh -c 'head -c 10M /dev/zero >{folder}/filling' || true"
+        "systemctl daemon-reload\nsystemctl restart prometheus"
     )
+    # A storage that is full while Prometheus begins ends the unit, which gets a new one.
+    wait_until(lambda: STARTED in site.host(f"curl --silent {READY} || true"), 60)
+    time.sleep(2 * SCRAPE_SECONDS)
+    site.host(f"{within} sh -c 'head -c 10M /dev/zero >{folder}/filling' || true")
     try:
         yield
     finally:
@@ -432,6 +437,7 @@ def unreachable_alertmanager(site: Watched) -> Iterator[None]:
         with failed_run(site):
             wait_until(lambda: site.query("prometheus_notifications_dropped_total > 0"), 60)
         wait_until(lambda: not site.query(failed), 60)
+    wait_until(site.has_alertmanager, 60)
     yield
 
 

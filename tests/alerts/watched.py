@@ -50,6 +50,14 @@ class Watched(sites_below.Site):
         answer.raise_for_status()
         return answer.json()
 
+    def has_alertmanager(self) -> bool:
+        """Return whether Alertmanager answers."""
+        try:
+            self.firing()
+        except requests.HTTPError:
+            return False
+        return True
+
     def firing(self) -> set[str]:
         """Return the names of the alerts that an operator is notified of."""
         chosen = {"active": "true", "inhibited": "false", "silenced": "false"}
