@@ -83,7 +83,7 @@ def repeated(work: Callable[[], object], threads: int = 1) -> Iterator[None]:
 
 
 def refused_token(site: Watched) -> contextlib.AbstractContextManager[None]:
-    """Have Prometheus show a token that is no longer valid."""
+    """Give Prometheus an invalid token."""
     return replaced(site, CREDENTIALS, f"echo expired >{CREDENTIALS}")
 
 

@@ -10,10 +10,9 @@ import pytest
 
 from tests.alerts.causes import CAUSES
 from tests.alerts.clock import RULES, SCRAPE_SECONDS
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.alerts.watched import Watched
 
 pytestmark = pytest.mark.slow
@@ -27,16 +26,6 @@ FORGET_SECONDS = 300
 LOOKBACK_SECONDS = {"MonitoringStorageFails": 300}
 # A cause of one alert has another alert as its condition.
 WITH = {"MonitoringNotificationsFail": {"MlflowRunFailed"}}
-
-
-def eventually(check: Callable[[], bool], seconds: float) -> bool:
-    """Return whether a condition becomes true in time."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(1)
-    return True
 
 
 def delay_of(rules: str, alert: str) -> float:

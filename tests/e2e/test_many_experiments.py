@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from tests.e2e.series import many
-from tests.e2e.test_monitoring import SCRAPE_SECONDS, Monitoring, eventually
+from tests.e2e.test_monitoring import SCRAPE_SECONDS, Monitoring
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

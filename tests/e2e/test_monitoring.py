@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
+from tests.waiting import eventually
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from .conftest import Deployment
 
@@ -81,16 +82,6 @@ class Monitoring:
             for alert in self.alerts()
             if alert["fingerprint"] not in self.known
         }
-
-
-def eventually(check: Callable[[], bool], seconds: float) -> bool:
-    """Return whether a condition becomes true in time."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(3)
-    return True
 
 
 def make_status(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:

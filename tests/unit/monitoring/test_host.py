@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.systemd_host import SystemdHost, booted
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
 
@@ -101,16 +101,6 @@ class Host(SystemdHost):
         roles = self.run("su", "postgres", "-c", "psql -Atc 'SELECT rolname FROM pg_roles'")
         everything = found.stdout + packages.stdout + roles.stdout
         return {line for line in everything.splitlines() if "prometheus" in line or "monit" in line}
-
-
-def eventually(check: Callable[[], bool], seconds: float = 60) -> bool:
-    """Return whether a condition becomes true in time."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(1)
-    return True
 
 
 @pytest.fixture(scope="module")
