@@ -26,7 +26,7 @@ NOT_RUN = {
     r"local_aws stop$": "ends local AWS; tests/e2e/test_the_end.py runs it by make down",
     r"playbooks/destroy\.yml$": "tests/e2e/test_the_end.py runs it, with the answer",
     r"playbooks/upgrade_back\.yml ": "tests/upgrade/test_upgrade.py interrupts an upgrade first",
-    r"playbooks/(backup|restore|drill)\.yml( |$)": "tests/recovery runs them, for half an hour",
+    r"playbooks/(backup|drill|restore\w*)\.yml( |$)": "tests/recovery runs them, for half an hour",
     r"playbooks/import\.yml ": "tests/transfer runs it, into a deployment without runs",
     r"playbooks/export\.yml |^mlflow server --backend": "tests/transfer serves an export",
     r"other-host:": "requires the host of another MLflow",

@@ -15,26 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tests.conftest import ROOT, deploy_policy
-from tests.policy_mutations import documented, mutate, rows
+from tests.conftest import ROOT
 from tests.recovery.clients import writing
 from tests.recovery.conftest import COPY, DRILL, NAME
+from tests.recovery.points import point_of
 
 if TYPE_CHECKING:
-    from tests.conftest import Play
     from tests.sites import Site
 
 pytestmark = pytest.mark.slow
 SECONDS_SINCE_DRILL = 120
-POINT = re.compile(r"Recovery point (\d{8}T\d{6}Z)")
-
-
-def point_of(play: Play) -> str:
-    """Return the id of the recovery point that a play has taken."""
-    assert play.returncode == 0, play.output
-    found = POINT.search(play.output)
-    assert found, play.output
-    return found[1]
 
 
 def manifest(site: Site, point: str) -> dict[str, Any]:
@@ -252,30 +242,3 @@ def test_drill_whose_copy_exists_is_refused(site: Site) -> None:
 
     assert play.returncode != 0
     assert f"drill_deployment: {COPY} is not a valid name" in " ".join(play.output.split())
-
-
-def test_recorded_calls_equal_the_actions_of_the_policy(site: Site) -> None:
-    """The last, as all that is called by then counts."""
-    files = ROOT / "docs/iam/actions"
-    life, newest, own = (
-        (files / name).read_text().split()
-        for name in ("life.txt", "newest_stack.txt", "recovery.txt")
-    )
-    beyond = [action for action in site.aws.actions if action not in life + newest]
-
-    assert beyond == own, "\n".join(beyond)
-
-
-def test_policy_without_one_action_of_recovery_refuses_a_call(site: Site) -> None:
-    needed = (ROOT / "docs/iam/actions/recovery.txt").read_text().split()
-    permissions = site.aws.permissions_of("user/deployer")
-    # A restore needs the policies of both deployments, and each request concerns one of them.
-    types: dict[tuple[str, str], set[str]] = {}
-    for name in (NAME, COPY, DRILL):
-        for row, refused in mutate(json.loads(deploy_policy(name)), permissions).items():
-            if row[1] in needed:
-                types.setdefault(row, set()).update(filter(None, refused.split(", ")))
-    found = rows({row: ", ".join(sorted(refused)) for row, refused in types.items()})
-
-    assert all(types.values()), "\n".join(found)
-    assert found == documented("Recovery"), "\n".join(found)

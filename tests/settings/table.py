@@ -137,6 +137,7 @@ def environment(name: str, expected: str, *, other: bool = False) -> Argument:
 
 SITE = "tests/settings/test_settings.py::"
 RECOVERY = "tests/recovery/test_recovery.py::"
+IN_PLACE = "tests/recovery/test_restore_in_place.py::"
 TRANSFER = "tests/transfer/test_import.py::"
 AUDIT_ROTATION = "/etc/logrotate.d/mlflow-audit"
 MONITORING_RULES = "/etc/monitoring/prometheus/rules.yml"
@@ -347,6 +348,7 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "restore_bucket": Elsewhere(RECOVERY + "test_restored_deployment_has_the_data_of_the_point"),
     "restore_source": Elsewhere(RECOVERY + "test_restored_deployment_has_the_data_of_the_point"),
     "restore_to": Elsewhere(RECOVERY + "test_restore_to_a_time_has_what_was_logged_before_it"),
+    "restore_safety_point": Elsewhere(IN_PLACE + "test_stopped_database_is_replaced"),
     "aws_secretsmanager_recovery_days": argument(
         "aws_secretsmanager/tasks/delete.yml",
         "Delete passwords",

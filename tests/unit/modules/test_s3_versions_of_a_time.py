@@ -1,9 +1,10 @@
-"""Modules s3_version_list and s3_version_copy: the objects of a bucket as they were at a time."""
+"""Modules s3_version_list, s3_version_copy and s3_version_restore: a bucket as it was at a time."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from .conftest import RunModule
 
-LIST, COPY = "s3_version_list", "s3_version_copy"
+LIST, COPY, RESTORE = "s3_version_list", "s3_version_copy", "s3_version_restore"
 BUCKET, TARGET = "artifacts", "others"
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -209,10 +210,93 @@ def test_copy_of_another_list_is_refused(s3: Any, run_module: RunModule) -> None
     assert "Contents" not in s3.list_objects_v2(Bucket=TARGET)
 
 
-@pytest.mark.parametrize("module", [LIST, COPY])
+def contents(s3: Any) -> dict[str, bytes]:
+    """Return what the objects of the first bucket have, beside lists."""
+    listed = s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    return {
+        one["Key"]: s3.get_object(Bucket=BUCKET, Key=one["Key"])["Body"].read()
+        for one in listed
+        if not one["Key"].startswith("lists/")
+    }
+
+
+def change(s3: Any) -> dict[str, bytes]:
+    """Overwrite, delete and add objects; return what there was before."""
+    before = contents(s3)
+    s3.put_object(Bucket=BUCKET, Key="p/a", Body=b"newer")
+    s3.delete_object(Bucket=BUCKET, Key="p/b")
+    s3.put_object(Bucket=BUCKET, Key="p/later", Body=b"5")
+    return before
+
+
+def test_restore_of_a_list_brings_back_its_objects_and_keeps_all_versions(
+    s3: Any, run_module: RunModule
+) -> None:
+    then = run_module(LIST, bucket=BUCKET, prefix="p/", begin=later(), key="lists/1")
+    before = change(s3)
+    after = contents(s3)
+    wanted = {"bucket": BUCKET, "prefix": "p/", "key": "lists/1", "sha256": then["sha256"]}
+    now = run_module(LIST, bucket=BUCKET, prefix="p/", begin=later(), key="lists/2")
+    planned = run_module(RESTORE, check=True, **wanted)
+    assert contents(s3) == after
+    first = run_module(RESTORE, **wanted)
+    restored = contents(s3)
+    second = run_module(RESTORE, **wanted)
+    back = run_module(RESTORE, bucket=BUCKET, prefix="p/", key="lists/2", sha256=now["sha256"])
+
+    assert restored == before
+    assert (planned["changed"], planned["restored"], planned["deleted"]) == (True, 2, 1)
+    assert (first["restored"], first["deleted"], first["objects"]) == (2, 1, 2)
+    assert (first["different"], back["different"]) == ([], [])
+    assert (second["changed"], second["restored"], second["deleted"]) == (False, 0, 0)
+    # The list of `now` has p/b, which was deleted in its second.
+    assert {**after, "p/b": b"3"} == contents(s3)
+
+
+def test_restore_to_a_time_leaves_other_prefixes(s3: Any, run_module: RunModule) -> None:
+    moment = datetime.now(UTC) + timedelta(seconds=1)
+    time.sleep(2)
+    before = change(s3)
+    s3.put_object(Bucket=BUCKET, Key="q", Body=b"newer")
+    result = run_module(
+        RESTORE, bucket=BUCKET, prefix="p/", begin=moment.isoformat(), end=moment.isoformat()
+    )
+
+    assert (result["restored"], result["deleted"], result["different"]) == (2, 1, [])
+    assert contents(s3) == before | {"q": b"newer"}
+
+
+def test_restore_of_what_was_uploaded_in_parts(s3: Any, run_module: RunModule) -> None:
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="p/c")["UploadId"]
+    part = {"Bucket": BUCKET, "Key": "p/c", "UploadId": upload}
+    tag = s3.upload_part(PartNumber=1, Body=b"parts", **part)["ETag"]
+    parts = {"Parts": [{"ETag": tag, "PartNumber": 1}]}
+    s3.complete_multipart_upload(MultipartUpload=parts, **part)
+    then = run_module(LIST, bucket=BUCKET, prefix="p/", begin=later(), key="lists/1")
+    s3.put_object(Bucket=BUCKET, Key="p/c", Body=b"PARTS")
+    result = run_module(RESTORE, bucket=BUCKET, prefix="p/", key="lists/1", sha256=then["sha256"])
+
+    assert (result["restored"], result["different"]) == (1, [])
+    assert contents(s3)["p/c"] == b"parts"
+
+
+def test_restore_of_a_version_that_expired_fails(s3: Any, run_module: RunModule) -> None:
+    run_module(LIST, bucket=BUCKET, prefix="p/", begin=later(), key="lists/1")
+    version = s3.head_object(Bucket=BUCKET, Key="p/a")["VersionId"]
+    s3.delete_object(Bucket=BUCKET, Key="p/a", VersionId=version)
+    result = run_module(RESTORE, fails=True, bucket=BUCKET, prefix="p/", key="lists/1")
+
+    assert f"Failed to restore objects of bucket {BUCKET}" in result["msg"]
+
+
+@pytest.mark.parametrize("module", [LIST, COPY, RESTORE])
 def test_invalid_time_is_refused(s3: Any, run_module: RunModule, module: str) -> None:
     assert s3
-    others: dict[str, Any] = {"key": "lists/1"} if module == LIST else {"target": TARGET}
+    others: dict[str, Any] = {
+        LIST: {"key": "lists/1"},
+        COPY: {"target": TARGET},
+        RESTORE: {"prefix": "p/"},
+    }[module]
     result = run_module(module, fails=True, bucket=BUCKET, begin="yesterday", **others)
 
     assert "yesterday" in result["msg"]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -137,3 +138,48 @@ def read_list(file: Path) -> Iterator[Version]:
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         for line in lines:
             yield Version(**json.loads(line))
+
+
+class ListError(Exception):
+    """The list is not the expected one."""
+
+
+def wanted_versions(client: Any, params: dict[str, Any], folder: Path) -> Iterator[Version]:
+    """Yield the versions of a list in a bucket, or those that were current in a time.
+
+    `params` has the options `bucket`, `key`, `sha256`, `prefix`, `begin` and `end` of a module;
+    the list `key` is stored in `folder` meanwhile.
+
+    Raises
+    ------
+    ListError
+        If the list has another SHA-256.
+    ValueError
+        If a time is not valid.
+    """
+    if not params["key"]:
+        end = parse_time(params["end"]) if params["end"] else None
+        begin = parse_time(params["begin"])
+        yield from current_versions(client, params["bucket"], params["prefix"], begin, end)
+        return
+    file = folder / "list"
+    answer = client.get_object(Bucket=params["bucket"], Key=params["key"], aws_retry=True)
+    file.write_bytes(answer["Body"].read())
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if params["sha256"] not in (None, digest):
+        raise ListError(
+            f"sha256: {digest} is not the expected digest of {params['key']} in bucket "
+            f"{params['bucket']}: {params['sha256']}. Take another recovery point."
+        )
+    yield from read_list(file)
+
+
+def latest_versions(client: Any, bucket: str, prefix: str) -> dict[str, Version]:
+    """Return the version that is current now of each object, by key."""
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+    return {
+        one["Key"]: Version(one["Key"], one["VersionId"], one["Size"], one["ETag"].strip('"'))
+        for page in pages
+        for one in page.get("Versions", [])
+        if one["IsLatest"]
+    }

@@ -101,7 +101,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 with suppress(ImportError):  # AnsibleAWSModule says what is missing.
     import botocore
@@ -109,49 +109,14 @@ with suppress(ImportError):  # AnsibleAWSModule says what is missing.
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 from ansible_collections.amazon.aws.plugins.module_utils.retries import AWSRetry
 from ansible_collections.mlflow_ec2.aws.plugins.module_utils.object_versions import (
+    ListError,
     Version,
-    current_versions,
-    parse_time,
-    read_list,
+    wanted_versions,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 COPIES_AT_A_TIME = 8
 PIECE_BYTES = 1 << 20
 MOST_DIFFERENT = 100
-
-
-class ListError(Exception):
-    """The list is not the expected one."""
-
-
-def wanted_versions(client: Any, params: dict[str, Any], folder: Path) -> Iterator[Version]:
-    """Yield the versions that are to be copied.
-
-    Raises
-    ------
-    ListError
-        If the list has another SHA-256.
-    ValueError
-        If a time is not valid.
-    """
-    if not params["key"]:
-        end = parse_time(params["end"]) if params["end"] else None
-        begin = parse_time(params["begin"])
-        yield from current_versions(client, params["bucket"], params["prefix"], begin, end)
-        return
-    file = folder / "list"
-    answer = client.get_object(Bucket=params["bucket"], Key=params["key"], aws_retry=True)
-    file.write_bytes(answer["Body"].read())
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    if params["sha256"] not in (None, digest):
-        raise ListError(
-            f"sha256: {digest} is not the expected digest of {params['key']} in bucket "
-            f"{params['bucket']}: {params['sha256']}. Take another recovery point."
-        )
-    yield from read_list(file)
 
 
 def present_objects(client: Any, bucket: str, prefix: str) -> dict[str, tuple[int, str]]:
