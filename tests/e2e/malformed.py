@@ -57,7 +57,6 @@ FRAMES = {
     "body that is announced": "Expect: 100-continue\r\nContent-Length: 0\r\n\r\n{hidden}",
     "unknown expectation": "Expect: x\r\nContent-Length: {length}\r\n\r\n{hidden}",
 }
-INVALID_CHUNKS = {name for name in FRAMES if name.startswith(("chunk ", "long chunk "))}
 # First lines of requests.
 TARGETS = {
     "other protocol": "GET /wire/{id} HTTP/3.0",

@@ -28,7 +28,6 @@ UNUSED = {
     "admin",
     "client_authentication",
     "fastcgi",
-    "file_server",
     "forward_auth",
     "template",
     "try_files",
