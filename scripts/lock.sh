@@ -41,3 +41,5 @@ compile_host test "$@"
 # Clients of several releases, another server, auditors and the tool for releases pin a lot, and not the same: a lock for each, apart from all others.
 for lock in audit/*.in clients/*.in others/*.in release.in; do compile_host "${lock%.in}" "$@"; done
 compile lambda --python-version 3.13 --python-platform x86_64-manylinux_2_28 "$@"
+# Programs for the images of databases, whose Debian has Python 3.13.
+compile postgresql --universal --python-version 3.13 "$@"

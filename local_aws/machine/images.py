@@ -1,5 +1,7 @@
 """Images of hosts and databases, made on this machine from Debian's packages.
 
+A database's has the programs of each major version of PostgreSQL (module `postgresql`).
+
 They are in podman's storage, which is their cache: `localhost/local-aws/debian-13` and so on, with
 a tag that is the hash of the recipe. A changed recipe makes a new image; an interrupted build
 leaves none.
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local_aws.errors import LocalAwsError
-from local_aws.machine import trust
+from local_aws.machine import postgresql, trust
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 REPOSITORY = "localhost/local-aws"
 CODE_NAMES = {12: "bookworm", 13: "trixie"}
-POSTGRESQL = 17
 # Hosts are cut off from a terminal; nothing would ever answer a question.
 QUIET_APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y")
 
@@ -185,12 +186,14 @@ def database_image(settings: Settings, podman: Podman) -> str:
     """
     host = host_image(settings, podman)
     host_id = podman.run("image", "inspect", "--format={{.Id}}", host).stdout.strip()
-    name = f"{REPOSITORY}/postgresql-{POSTGRESQL}:{host_id[:16]}"
+    recipe = hashlib.sha256((host_id + postgresql.recipe()).encode()).hexdigest()
+    name = f"{REPOSITORY}/postgresql:{recipe[:16]}"
     with _one_builder(podman):
         if not podman.exists("image", name):
-            with _progress(f"adding PostgreSQL {POSTGRESQL} for databases (once)"):
-                _build_database(podman, host, name)
-        podman.run("tag", name, f"{REPOSITORY}/postgresql-{POSTGRESQL}:latest")
+            versions = " and ".join(map(str, postgresql.MAJORS))
+            with _progress(f"adding PostgreSQL {versions} for databases (once)"):
+                _build_database(settings, podman, host, name)
+        podman.run("tag", name, f"{REPOSITORY}/postgresql:latest")
     return name
 
 
@@ -247,7 +250,7 @@ def _build_host(settings: Settings, podman: Podman, recipe: Recipe, name: str) -
         podman.run("import", "--change=CMD /sbin/init", str(archive), name)
 
 
-def _build_database(podman: Podman, host: str, name: str) -> None:
+def _build_database(settings: Settings, podman: Podman, host: str, name: str) -> None:
     # The control machine's own network: what reaches the mirror here reaches it in there.
     container = podman.run(
         "create",
@@ -269,16 +272,17 @@ def _build_database(podman: Podman, host: str, name: str) -> None:
                 "echo create_main_cluster = false > /etc/postgresql-common/createcluster.conf",
             ),
             (*QUIET_APT, "update"),
-            (*QUIET_APT, "install", "--no-install-recommends", f"postgresql-{POSTGRESQL}"),
+            (*QUIET_APT, "install", "--no-install-recommends", *postgresql.DEBIAN_PACKAGES),
             ("apt-get", "clean"),
             ("sh", "-c", "rm -rf /var/lib/apt/lists/*"),
         ):
             result = podman.run("exec", container, *command, check=False)
             if result.returncode:
                 raise LocalAwsError(
-                    f"PostgreSQL {POSTGRESQL} could not be installed; `{' '.join(command)}` "
+                    f"PostgreSQL could not be installed; `{' '.join(command)}` "
                     f"says:\n{_end(result.stdout + result.stderr)}"
                 )
+        postgresql.add_wheels(settings, podman, container)
         podman.run("commit", "--quiet", "--change=CMD /sbin/init", container, name)
     finally:
         podman.run("rm", "--force", "--time=0", container)

@@ -9,6 +9,9 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
   after a reboot, until which its group is ``pending-reboot`` (moto: always ``in-sync``); so does
   another group (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.html);
 - engine versions exist or do not (moto takes any), and DescribeDBEngineVersions lists them;
+- an upgrade takes a while, leads to certain versions only, and may wait for the maintenance window
+  (moto changes the version at once), see `local_aws.services.rds.versions`;
+- a parameter group that an instance uses cannot be deleted (moto deletes it);
 - snapshots hold the data (moto: nothing), and an instance restored from one has them, with the
   settings that RDS gives it (moto: most of the source's);
 - an instance with backups has an automated snapshot, see `local_aws.services.rds.backups`, and can
@@ -52,8 +55,8 @@ from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from local_aws.patching import replace
-from local_aws.services.rds import backups, limits, parameters, zones
-from local_aws.services.rds.instances import Instances
+from local_aws.services.rds import backups, limits, versions, zones
+from local_aws.services.rds.instances import Instances, Upgrade
 from local_aws.services.rds.postgres import Seed
 
 if TYPE_CHECKING:
@@ -101,12 +104,14 @@ def apply(settings: Settings, podman: Podman) -> Instances:
     replace(DBInstance, "address", property(instances.address))
     described: Any = DBInstance  # moto has no such attribute
     described.secondary_availability_zone = property(zones.standby_zone)
+    described.pending_modified_values = property(instances.pending_values)
     replace(DBInstance, "endpoint", property(_endpoint))
     replace(DBInstance, "latest_restorable_time", property(instances.latest_restorable_time))
     replace(
         DBInstance, "db_parameter_group_status_list", property(partial(_group_statuses, instances))
     )
     _patch_parameter_groups(instances)
+    _patch_deletion_of_groups()
     _patch_subnet_groups()
     _patch_descriptions(settings)
     return instances
@@ -119,6 +124,7 @@ def _patch_creation(instances: Instances) -> None:
         wanted = dict(db_kwargs)
         limits.check_engine(wanted)
         limits.check_master(wanted)
+        versions.check_group(self, wanted.get("db_parameter_group_name"), wanted["engine_version"])
         wanted.setdefault("ca_certificate_identifier", AUTHORITIES[0])
         if not wanted.get("db_subnet_group_name"):
             raise RDSClientError(
@@ -165,14 +171,14 @@ def _patch_modification(instances: Instances) -> None:
     ) -> DBInstance:
         instance: Any = self.describe_db_instances(db_instance_identifier)[0]
         limits.check_modification(instance)
+        immediate = bool(db_kwargs.get("apply_immediately"))
         password = db_kwargs.get("master_user_password")
         if password is not None:
             limits.check_password(password)
-        if "engine_version" in db_kwargs:
-            db_kwargs["engine_version"] = limits.full_version(db_kwargs["engine_version"])
+        upgrade = _upgrade(self, instance, db_kwargs)
         name = db_kwargs.get("new_db_instance_identifier")
         if name:
-            limits.check_renaming(self, name, immediate=bool(db_kwargs.get("apply_immediately")))
+            limits.check_renaming(self, name, immediate=immediate)
         former, former_class = instance.db_instance_identifier, instance.db_instance_class
         former_days = instance.backup_retention_period
         modify(self, db_instance_identifier, db_kwargs)
@@ -186,9 +192,34 @@ def _patch_modification(instances: Instances) -> None:
         else:
             instances.modify(instance, restart=instance.db_instance_class != former_class)
         _change_backups(self, instances, instance, former_days)
+        if immediate:
+            upgrade = upgrade or instances.pending_upgrade(instance)
+            if upgrade:
+                instances.upgrade(self, instance, upgrade)
+        elif upgrade:
+            instances.await_window(instance, upgrade)
         return instance
 
     replace(RDSBackend, "modify_db_instance", modify_db_instance)
+
+
+def _upgrade(backend: RDSBackend, instance: Any, wanted: dict[str, Any]) -> Upgrade | None:
+    """Take the change of the version out of what is wanted, with the group that belongs to it."""
+    allowed = wanted.pop("allow_major_version_upgrade", None)
+    present = str(instance.engine_version)
+    version = versions.full(wanted.pop("engine_version", None) or present)
+    group = wanted.get("db_parameter_group_name")
+    versions.check_group(backend, group, version)
+    if version == present:
+        return None
+    request = {**wanted, "engine_version": version, "allow_major_version_upgrade": allowed}
+    versions.check_upgrade(instance, request)
+    if versions.major(version) == versions.major(present):
+        return Upgrade(version, instance.db_parameter_group_name)
+    if group and not group.startswith("default.") and group not in backend.db_parameter_groups:
+        raise DBParameterGroupNotFoundError(group)
+    # Until then the instance has that of its family.
+    return Upgrade(version, wanted.pop("db_parameter_group_name", None))
 
 
 def _patch_deletion(instances: Instances) -> None:
@@ -391,8 +422,11 @@ def _patch_parameter_groups(instances: Instances) -> None:
         db_parameter_group_name: str,
         db_parameter_group_parameters: list[dict[str, Any]],
     ) -> Any:
+        (known,) = self.describe_db_parameter_groups(
+            {"db_parameter_group_name": db_parameter_group_name}
+        )
         for setting in db_parameter_group_parameters:
-            limits.check_parameter(instances.catalogue, setting)
+            limits.check_parameter(instances.catalogue(_major(known)), setting)
         group = modify_group(self, db_parameter_group_name, db_parameter_group_parameters)
         now = {
             setting["ParameterName"]
@@ -411,7 +445,7 @@ def _patch_parameter_groups(instances: Instances) -> None:
         source = self.params.get("Source")
         described = [
             parameter.describe(group.parameters.get(parameter.name))
-            for parameter in sorted(instances.catalogue.values(), key=lambda found: found.name)
+            for _, parameter in sorted(instances.catalogue(_major(group)).items())
         ]
         return ActionResult(
             {"Parameters": [one for one in described if source in (None, one["Source"])]}
@@ -422,28 +456,54 @@ def _patch_parameter_groups(instances: Instances) -> None:
     replace(RDSResponse, "describe_db_parameters", describe_db_parameters)
 
 
+def _patch_deletion_of_groups() -> None:
+    delete_group = RDSBackend.delete_db_parameter_group
+
+    def delete_db_parameter_group(self: RDSBackend, db_parameter_group_name: str) -> Any:
+        groups = self.db_parameter_groups
+        if groups.get(db_parameter_group_name) in [
+            group
+            for instance in self.databases.values()
+            for group in instance.db_parameter_groups()
+        ]:
+            raise RDSClientError(
+                "InvalidDBParameterGroupState",
+                "One or more database instances are still members of this parameter group "
+                f"{db_parameter_group_name}, so the group cannot be deleted",
+            )
+        return delete_group(self, db_parameter_group_name)
+
+    replace(RDSBackend, "delete_db_parameter_group", delete_db_parameter_group)
+
+
 def _patch_descriptions(settings: Settings) -> None:
     def describe_db_engine_versions(self: RDSResponse) -> ActionResult:
         engine = self.params.get("Engine")
         version = self.params.get("EngineVersion")
+        family = self.params.get("DBParameterGroupFamily")
         found = [
             {
                 "Engine": "postgres",
                 "EngineVersion": known,
-                "MajorEngineVersion": "17",
-                "DBParameterGroupFamily": parameters.FAMILY,
+                "MajorEngineVersion": str(versions.major(known)),
+                "DBParameterGroupFamily": versions.family(known),
                 "DBEngineDescription": "PostgreSQL",
                 "DBEngineVersionDescription": f"PostgreSQL {known}",
                 "Status": "available",
+                "ValidUpgradeTarget": versions.targets(known),
                 "SupportsReadReplica": True,
                 "SupportsCertificateRotationWithoutRestart": True,
                 "SupportedCACertificateIdentifiers": list(AUTHORITIES),
             }
-            for known in limits.ENGINE_VERSIONS
-            if engine in (None, "postgres") and version in (None, known, known.partition(".")[0])
+            for known in versions.ENGINE_VERSIONS
+            if engine in (None, "postgres")
+            and version in (None, known, known.partition(".")[0])
+            and family in (None, versions.family(known))
         ]
         if self.params.get("DefaultOnly"):
-            found = found[-1:]
+            wanted = (version or str(versions.DEFAULT_MAJOR)).partition(".")[0]
+            default = versions.full(wanted) if wanted.isdecimal() else None
+            found = [one for one in found if one["EngineVersion"] == default]
         return PaginatedResult({"DBEngineVersions": found})
 
     def describe_certificates(self: RDSResponse) -> ActionResult:
@@ -472,6 +532,11 @@ def _patch_descriptions(settings: Settings) -> None:
     # moto has neither.
     RDSResponse.describe_db_engine_versions = describe_db_engine_versions  # type: ignore[attr-defined]  # added
     RDSResponse.describe_certificates = describe_certificates  # type: ignore[attr-defined]  # added
+
+
+def _major(group: Any) -> int:
+    """Return the major version of a parameter group's family."""
+    return int(group.family.removeprefix("postgres"))
 
 
 def _endpoint(instance: Any) -> dict[str, Any] | None:

@@ -7,11 +7,12 @@ available for the first time, and when the period is raised from 0. The snapshot
 ``CopyTagsToSnapshot`` is on, and can be restored but not deleted. It goes with the instance unless
 ``DeleteAutomatedBackups`` is false, and when the period becomes 0.
 
-Local AWS takes one automated snapshot, when the instance is created, and no daily ones. That is
-enough to test playbooks that list, delete or restore snapshots. The snapshot and the write-ahead
-log since then are what an instance is restored from to a point in time, see
-`local_aws.services.rds.restorable`. DescribeDBInstanceAutomatedBackups describes them (moto: the
-name and the status alone). What outlives its instance can be restored as a snapshot only.
+Local AWS takes one automated snapshot when the instance is created, one before and one after an
+upgrade of its version, and no daily ones. That is enough to test playbooks that list, delete or
+restore snapshots. The first of the present major version and the write-ahead log since then are
+what an instance is restored from to a point in time, see `local_aws.services.rds.restorable`.
+DescribeDBInstanceAutomatedBackups describes them (moto: the name and the status alone). What
+outlives its instance can be restored as a snapshot only.
 
 Sources:
 https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithAutomatedBackups.html
@@ -40,10 +41,21 @@ AUTOMATED = "automated"
 
 
 def take(
-    backend: RDSBackend, instance: DBInstance, snapshots: Snapshots, postgres: Postgres
+    backend: RDSBackend,
+    instance: DBInstance,
+    snapshots: Snapshots,
+    postgres: Postgres,
+    target: str | None = None,
 ) -> DBSnapshot:
-    """Take an automated snapshot and return it."""
-    name = _unused_name(backend, instance)
+    """Take an automated snapshot and return it; `target` is the version of an upgrade that waits.
+
+    The snapshot before an upgrade is called ``rds:preupgrade-<instance>-<from>-to-<to>-<time>``.
+    """
+    label = instance.db_instance_identifier
+    if target is not None:
+        path = f"{instance.engine_version}-to-{target}".replace(".", "-")
+        label = f"preupgrade-{label}-{path}"
+    name = _unused_name(backend, label)
     snapshot = DBSnapshot(backend, instance, name, AUTOMATED)
     # Otherwise a tag of the snapshot would be one of the instance's, too.
     snapshot.tags = list(snapshot.tags)
@@ -53,14 +65,14 @@ def take(
     return snapshot
 
 
-def _unused_name(backend: RDSBackend, instance: DBInstance) -> str:
+def _unused_name(backend: RDSBackend, label: str) -> str:
     """Return the name of a new snapshot.
 
     A restored instance may have the name of one that was backed up in the same minute.
     """
     now = datetime.now(UTC)
     while True:
-        name = f"rds:{instance.db_instance_identifier}-{now:%Y-%m-%d-%H-%M}"
+        name = f"rds:{label}-{now:%Y-%m-%d-%H-%M}"
         if name not in backend.database_snapshots:
             return name
         now += timedelta(minutes=1)

@@ -6,7 +6,8 @@
    is ``available`` only after its first one. From then on it can be restored to a point in time
    (module `restorable`).
 3. `modify`, `set_password` and `set_security_groups` change it: ``modifying``. `reload` makes
-   dynamic parameters effective, which the status does not show.
+   dynamic parameters effective, which the status does not show. `upgrade` changes the version:
+   ``upgrading``, with a snapshot before and after it.
 4. `rename` moves PostgreSQL to another endpoint: ``renaming``.
 5. `snapshot` copies the data: ``backing-up``.
 6. `stop`, `start` and `reboot` make all parameters of its group effective: ``stopping`` and
@@ -22,6 +23,7 @@ change the server.
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,11 +31,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from local_aws import certificates
+from local_aws.errors import LocalAwsError
 from local_aws.machine import images, networks
-from local_aws.services.rds import backups, parameters, snapshots, zones
+from local_aws.machine.postgresql import programs
+from local_aws.services.rds import backups, parameters, snapshots, upgrades, versions, zones
 from local_aws.services.rds.endpoints import Endpoint, Endpoints
 from local_aws.services.rds.lifecycle import Lifecycle
-from local_aws.services.rds.postgres import BIN, Postgres, Seed
+from local_aws.services.rds.postgres import Postgres, Seed
 from local_aws.services.rds.restorable import Restorable
 
 if TYPE_CHECKING:
@@ -49,6 +53,24 @@ if TYPE_CHECKING:
 
 # States in which the server answers and no request waits for it to do something else.
 _SERVING = frozenset({"available", "backing-up", "modifying"})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """A change of the version that was asked for.
+
+    Attributes
+    ----------
+    version
+        The full version to come.
+    group
+        Its parameter group; None for the present one, or the default of another major version.
+    """
+
+    version: str
+    group: str | None
 
 
 @dataclass
@@ -70,6 +92,8 @@ class Server:
         The last job that makes dynamic parameters effective; only requests change it.
     restorable
         To which times it can be restored; only jobs change it.
+    pending
+        The upgrade that runs, or waits for the maintenance window.
     """
 
     lifecycle: Lifecycle
@@ -77,6 +101,7 @@ class Server:
     in_force: dict[str, str]
     endpoint: Endpoint
     last_reload: Future[None] | None = None
+    pending: Upgrade | None = None
     restorable: Restorable = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,6 +132,10 @@ class Server:
         self.postgres.reload()
 
 
+class _Refused(Exception):  # noqa: N818 - no fault of local AWS, but what RDS does
+    """An upgrade that RDS gives up."""
+
+
 class Instances:
     """The DB instances of one local AWS."""
 
@@ -118,26 +147,28 @@ class Instances:
         self._endpoints = Endpoints()
         # By resource id, which an instance keeps when it is renamed.
         self._servers: dict[str, Server] = {}
+        self._catalogues: dict[int, dict[str, parameters.Parameter]] = {}
 
     # What is described.
 
-    @cached_property
-    def catalogue(self) -> dict[str, parameters.Parameter]:
-        """The parameters that PostgreSQL and RDS know, by name."""
-        described = self._podman.run(
-            "run",
-            "--rm",
-            "--network=none",
-            f"--label={self._podman.label}",
-            self._image,
-            f"{BIN}/postgres",
-            "--describe-config",
-        ).stdout
-        return parameters.catalogue(described)
+    def catalogue(self, major: int) -> dict[str, parameters.Parameter]:
+        """Return the parameters that a major version and RDS know, by name."""
+        if major not in self._catalogues:
+            described = self._podman.run(
+                "run",
+                "--rm",
+                "--network=none",
+                f"--label={self._podman.label}",
+                self._image,
+                f"{programs(major)}/postgres",
+                "--describe-config",
+            ).stdout
+            self._catalogues[major] = parameters.catalogue(described)
+        return self._catalogues[major]
 
     def warm_up(self) -> None:
         """Read the parameters of PostgreSQL before the first request needs them."""
-        _ = self.catalogue
+        self.catalogue(versions.DEFAULT_MAJOR)
 
     def address(self, instance: DBInstance) -> str | None:
         """Return the address of an instance; None before it is created."""
@@ -151,6 +182,12 @@ class Instances:
             return "in-sync"
         is_reloading = server.last_reload is not None and not server.last_reload.done()
         return "applying" if is_reloading else "pending-reboot"
+
+    def pending_values(self, instance: DBInstance) -> dict[str, str]:
+        """Return the changes of an instance that are not in force yet."""
+        server = self._servers.get(instance.dbi_resource_id)
+        upgrade = server.pending if server else None
+        return {"EngineVersion": upgrade.version} if upgrade else {}
 
     def latest_restorable_time(self, instance: DBInstance) -> datetime | None:
         """Return the end of an instance's window; None without one. It moves on if it is old."""
@@ -278,6 +315,72 @@ class Instances:
 
         server.last_reload = server.lifecycle.submit(work)
 
+    def await_window(self, instance: DBInstance, upgrade: Upgrade) -> None:
+        """Keep an upgrade for the maintenance window, which never comes here."""
+        self._server(instance).pending = upgrade
+
+    def pending_upgrade(self, instance: DBInstance) -> Upgrade | None:
+        """Return the upgrade that waits for the maintenance window."""
+        return self._server(instance).pending
+
+    def upgrade(self, backend: RDSBackend, instance: DBInstance, upgrade: Upgrade) -> None:
+        """Change the version, with a snapshot before and after it if the instance has backups.
+
+        An instance that cannot be upgraded stays as it is.
+        """
+        server = self._server(instance)
+        server.pending = upgrade
+        has_major = versions.major(upgrade.version) != versions.major(str(instance.engine_version))
+        has_backups = bool(instance.backup_retention_period)
+
+        def work() -> None:
+            try:
+                if has_backups:
+                    target = upgrade.version
+                    backups.take(backend, instance, self.snapshots, server.postgres, target)
+                if has_major:
+                    self._change_major(instance, server, upgrade)
+                else:
+                    server.restart(self._values(instance))
+                instance.engine_version = upgrade.version
+                if has_backups:
+                    server.lifecycle.follow("backing-up", back_up)
+            finally:
+                server.pending = None
+
+        def back_up() -> None:
+            base = backups.take(backend, instance, self.snapshots, server.postgres)
+            if has_major:
+                server.restorable.begin(base)
+
+        def work_unless_refused() -> None:
+            try:
+                work()
+            except _Refused as refused:
+                name = instance.db_instance_identifier
+                _log.warning("DB instance %s was not upgraded: %s", name, refused)
+
+        server.lifecycle.begin("upgrading", work_unless_refused, "available")
+
+    def _change_major(self, instance: DBInstance, server: Server, upgrade: Upgrade) -> None:
+        obstacles = upgrades.obstacles(server.postgres)
+        if obstacles:
+            raise _Refused("; ".join(obstacles))
+        major = versions.major(upgrade.version)
+        server.postgres.stop()
+        # A group of the new family is in force after a reboot only.
+        values = parameters.effective(self.catalogue(major), {}, instance.db_instance_class)
+        server.postgres.configure(values)
+        try:
+            server.postgres.upgrade(certificates.rds_authority(self._settings), major)
+        except LocalAwsError as error:
+            server.start(server.in_force)
+            raise _Refused(str(error)) from error
+        server.in_force = values
+        instance.db_parameter_group_name = upgrade.group
+        # Its log cannot be applied to the data of the other version.
+        server.restorable.close()
+
     # 4. Another name.
 
     def rename(self, instance: DBInstance, former: str) -> None:
@@ -380,12 +483,14 @@ class Instances:
             network=endpoint.subnet.vpc_id,
             address=endpoint.address,
             port=instance.port,
+            major=versions.major(str(instance.engine_version)),
         )
 
     def _values(self, instance: DBInstance) -> dict[str, str]:
         """Return the parameters of the instance's group, with RDS's formulas evaluated."""
         group = instance.db_parameter_groups()[0]
-        return parameters.effective(self.catalogue, group.parameters, instance.db_instance_class)
+        known = self.catalogue(versions.major(str(instance.engine_version)))
+        return parameters.effective(known, group.parameters, instance.db_instance_class)
 
     @cached_property
     def _image(self) -> str:

@@ -38,6 +38,7 @@ Status = Literal[
     "starting",
     "stopped",
     "stopping",
+    "upgrading",
 ]
 
 _log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from moto.rds.exceptions import (
 from moto.rds.models import rds_backends
 
 from local_aws.limits.rule import Rule, between, matches, one_of
-from local_aws.services.rds import backups, parameters
+from local_aws.services.rds import backups, parameters, versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,9 +59,6 @@ _WITHOUT_ENCRYPTION = frozenset(
 _LEAST_ZONES = 2
 _RESERVED_USERS = {"admin", "rdsadmin", "rdsrepladmin", "rdstopmgr", "postgres"}
 _PASSWORD_LENGTHS = range(8, 129)
-# What RDS offers of this major version; the server behind is Debian's latest of the same.
-MINOR_VERSIONS = (2, 4, 5, 6, 7)
-ENGINE_VERSIONS = tuple(f"17.{minor}" for minor in MINOR_VERSIONS)
 
 
 def _is_of_supported_size(kind: str) -> Callable[[Any, Request], bool]:
@@ -252,7 +249,7 @@ RULES = (
     Rule(
         ("rds:CreateDBParameterGroup",),
         "DBParameterGroupFamily",
-        one_of(parameters.FAMILY),
+        one_of(*versions.FAMILIES),
         "InvalidParameterValue",
         "ParameterGroupFamily {value} is not a valid parameter group family",
         _API + "API_CreateDBParameterGroup.html",
@@ -294,18 +291,9 @@ def check_engine(wanted: dict[str, Any]) -> None:
             "InvalidParameterValue",
             f"Local AWS runs no {wanted.get('engine')}: the only engine here is postgres.",
         )
-    wanted["engine_version"] = full_version(wanted.get("engine_version") or "17")
-
-
-def full_version(wanted: str) -> str:
-    """Return the full version; a major version alone means its newest."""
-    if wanted == "17":
-        return ENGINE_VERSIONS[-1]
-    if wanted not in ENGINE_VERSIONS:
-        raise RDSClientError(
-            "InvalidParameterCombination", f"Cannot find version {wanted} for postgres"
-        )
-    return wanted
+    wanted["engine_version"] = versions.full(
+        wanted.get("engine_version") or str(versions.DEFAULT_MAJOR)
+    )
 
 
 def check_master(wanted: dict[str, Any]) -> None:

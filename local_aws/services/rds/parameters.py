@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-FAMILY = "postgres17"
 GIB = 1 << 30
 
 # RDS keeps these to itself.

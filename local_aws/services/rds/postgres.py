@@ -22,7 +22,8 @@ from local_aws import certificates
 from local_aws.errors import LocalAwsError
 from local_aws.machine import networks
 from local_aws.machine.podman import bind, csv_field
-from local_aws.services.rds import parameters
+from local_aws.machine.postgresql import programs
+from local_aws.services.rds import parameters, scripts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,35 +32,11 @@ if TYPE_CHECKING:
 
     from local_aws.machine.podman import Podman
 
-BIN = "/usr/lib/postgresql/17/bin"
 READY_SECONDS = 120.0
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 2.0
 SCRAM_ITERATIONS = 4096
-# RDS has 64. A segment that is switched early is archived whole.
-SEGMENT_MIB = 1
 _UNFINISHED = ".part"
-
-_START = f"""\
-set -eu
-as() {{ setpriv --reuid=postgres --regid=postgres --init-groups -- "$@"; }}
-cd /
-install -d -o postgres -g postgres /run/postgresql
-install -o postgres -g postgres -m 0600 /rds/config/server.key /run/postgresql/server.key
-if [ ! -s /rds/data/PG_VERSION ]; then
-  rm -rf /rds/data /rds/new
-  install -d -o postgres -g postgres -m 0700 /rds/new
-  as {BIN}/initdb --pgdata=/rds/new --username=rdsadmin --encoding=UTF8 --locale=C.UTF-8 \\
-    --auth-local=peer --auth-host=reject --data-checksums --no-sync --no-instructions \\
-    --wal-segsize={SEGMENT_MIB}
-  mv /rds/new /rds/data
-fi
-install -d -o postgres -g postgres -m 0700 /rds/archive
-chown -R postgres:postgres /rds/data
-if [ -d /rds/restore ]; then chown postgres:postgres /rds/restore; fi
-exec setpriv --reuid=postgres --regid=postgres --init-groups -- {BIN}/postgres -D /rds/data \\
-  -c config_file=/rds/config/postgresql.conf
-"""
 
 _FIXED = """\
 listen_addresses = '*'
@@ -143,6 +120,8 @@ class Postgres:
         Everything of this instance, on this machine's disk.
     address, port
         Where it listens, inside the VPC's network.
+    major
+        The major version of its programs and its data.
     is_archiving
         Whether the write-ahead log is kept; it counts after `configure`.
     """
@@ -154,6 +133,7 @@ class Postgres:
     network: str
     address: str
     port: int
+    major: int
     is_archiving: bool = False
     _recovery: str = ""
 
@@ -179,7 +159,8 @@ class Postgres:
         config = self.folder / "config"
         config.mkdir(mode=0o755)
         (config / "pg_ident.conf").write_text(_IDENT)
-        (config / "start").write_text(_START)
+        (config / "start").write_text(scripts.START)
+        (config / "upgrade").write_text(scripts.UPGRADE)
         self.configure(values)
         self._run(authority)
         shutil.rmtree(self.archive_of_source, ignore_errors=not self.archive_of_source.exists())
@@ -242,8 +223,7 @@ class Postgres:
             "--log-opt=" + csv_field(f"path={self.folder / 'log'}"),
             bind(self.folder, "/rds"),
             self.image,
-            "/bin/sh",
-            "/rds/config/start",
+            *("/bin/sh", "/rds/config/start", programs(self.major)),
         )
         self._wait()
 
@@ -291,6 +271,33 @@ class Postgres:
         self.podman.run("start", self.name)
         self._wait()
 
+    def upgrade(self, authority: certificates.Authority, major: int) -> None:
+        """Bring the data of a stopped server to a later major version, and start that.
+
+        Raises
+        ------
+        LocalAwsError
+            When pg_upgrade does not; the data are as before, and nothing runs.
+        """
+        result = self.podman.run(
+            "run",
+            "--rm",
+            f"--name={self.name}-upgrade",
+            f"--label={self.podman.label}",
+            "--network=none",
+            "--shm-size=1g",
+            bind(self.folder, "/rds"),
+            self.image,
+            *("/bin/sh", "/rds/config/upgrade", programs(self.major), programs(major)),
+            check=False,
+        )
+        if result.returncode:
+            said = "\n".join((result.stdout + result.stderr).splitlines()[-20:])
+            raise LocalAwsError(f"pg_upgrade of {self.name} failed:\n{said}")
+        self.major = major
+        self.podman.run("rm", self.name)
+        self._run(authority)
+
     def back_up(self, target: Path, *, running: bool) -> None:
         """Copy the data, in a state from which a server can start, to `target`."""
         if not running:
@@ -304,7 +311,8 @@ class Postgres:
                 "exec",
                 "--user=postgres",
                 self.name,
-                f"{BIN}/pg_basebackup",
+                f"{programs(self.major)}/pg_basebackup",
+                "--host=/run/postgresql",
                 "--pgdata=/rds/backup",
                 "--checkpoint=fast",
                 "--wal-method=stream",
@@ -342,22 +350,23 @@ class Postgres:
         self.podman.run("rm", "--force", "--time=0", "--ignore", self.name)
         shutil.rmtree(self.folder, ignore_errors=not self.folder.exists())
 
-    def sql(self, statements: str) -> str:
-        """Run statements as rdsadmin in the database postgres; return what they print."""
+    def sql(self, statements: str, database: str = "postgres") -> str:
+        """Run statements as rdsadmin; return what they print."""
         return self.podman.run(
             "exec",
             "--interactive",
             "--user=postgres",
             self.name,
-            "psql",
+            f"{programs(self.major)}/psql",
             "--no-psqlrc",
             "--quiet",
             "--tuples-only",
             "--no-align",
             "--set=ON_ERROR_STOP=1",
+            "--host=/run/postgresql",
             f"--port={self.port}",
             "--username=rdsadmin",
-            "--dbname=postgres",
+            f"--dbname={database}",
             input=statements,
         ).stdout
 
