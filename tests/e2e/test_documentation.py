@@ -25,6 +25,7 @@ NOT_RUN = {
     r"^make down$": "tests/e2e/test_the_end.py runs it",
     r"local_aws stop$": "ends local AWS; tests/e2e/test_the_end.py runs it by make down",
     r"playbooks/destroy\.yml$": "tests/e2e/test_the_end.py runs it, with the answer",
+    r"playbooks/upgrade_database\.yml ": "tests/database_upgrade runs it, for many minutes",
     r"playbooks/upgrade_back\.yml ": "tests/upgrade/test_upgrade.py interrupts an upgrade first",
     r"playbooks/(backup|drill|restore\w*)\.yml( |$)": "tests/recovery runs them, for half an hour",
     r"playbooks/import\.yml ": "tests/transfer runs it, into a deployment without runs",
