@@ -264,7 +264,6 @@ def test_restore_of_another_major_version_is_refused_before_anything_is_created(
     text = said(play)
     assert f"aws_rds_engine_version: {version} is not a valid version for this restore" in text
     assert f"-e aws_rds_engine_version={found}, and upgrade afterwards" in text
-    assert play.recap["changed"] == 0
     assert site.aws.resources(COPY) == []
     assert point
 
@@ -282,8 +281,19 @@ def test_site_agrees_with_the_upgrade_and_does_not_go_back(site: Site) -> None:
     assert "RDS does not go back" in said(down)
 
 
-def test_destroy_deletes_the_snapshots_of_upgrades(site: Site) -> None:
+def test_newer_version_has_recovery_points_too(site: Site) -> None:
+    play = site.play("backup", "18")
+    assert play.returncode == 0, play.output
+    assert site.snapshots()[0]["EngineVersion"] == NEW
+
+
+def test_destroy_deletes_the_snapshots_of_upgrades_and_the_rest_with_purge(site: Site) -> None:
     assert site.upgrades()
+    play = site.play("destroy", "18", "-e", f"confirm={NAME}")
+    assert play.returncode == 0, play.output
+    assert site.upgrades() == []
+    final = site.snapshots()[0]
+    assert final["DBSnapshotIdentifier"].startswith(f"{INSTANCE}-final-")
     play = site.play("destroy", "18", "-e", f"confirm={NAME}", "-e", "purge=true")
     assert play.returncode == 0, play.output
     assert site.aws.resources(NAME) == []

@@ -32,19 +32,19 @@ class Upgraded(Database):
         super().__init__(aws)
         self.name = name
 
-    def create(self, network: dict[str, Any], days: int) -> None:
-        """Create it with the older version, a parameter group of its own, and data."""
+    def create(self, network: dict[str, Any], days: int, version: str = OLD) -> None:
+        """Create it with a parameter group of its own, and data."""
         self.client.create_db_instance(
             DBInstanceIdentifier=self.name,
             DBInstanceClass="db.t4g.micro",
             Engine="postgres",
-            EngineVersion=OLD,
+            EngineVersion=version,
             AllocatedStorage=20,
             MasterUsername="master",
             MasterUserPassword=PASSWORD,
             DBName="first",
             DBSubnetGroupName=GROUP,
-            DBParameterGroupName=f"{GROUP}-17",
+            DBParameterGroupName=f"{GROUP}-{version.partition('.')[0]}",
             VpcSecurityGroupIds=[network["group"]],
             BackupRetentionPeriod=days,
         )
@@ -192,6 +192,19 @@ def test_versions_name_their_targets_and_families(aws: LocalAws) -> None:
     assert default["MajorEngineVersion"] == "17"
     of_family = client.describe_db_engine_versions(DBParameterGroupFamily="postgres18")
     assert {one["MajorEngineVersion"] for one in of_family["DBEngineVersions"]} == {"18"}
+
+
+def test_new_instance_has_the_newer_major_version(
+    aws: LocalAws, network: dict[str, Any], groups: str
+) -> None:
+    made = Upgraded(aws, f"{groups}-new")
+    made.create(network, 0, "18")
+    with deleted(made):
+        assert made.describe()["EngineVersion"] == NEW
+        ((version,),) = made.ask("SHOW server_version")
+        assert version.startswith("18.")
+        assert made.ask("SHOW log_min_duration_statement") == [("1234ms",)]
+        made.ask("CREATE EXTENSION pgcrypto")
 
 
 WITH_GROUP = {"AllowMajorVersionUpgrade": True, "DBParameterGroupName": f"{GROUP}-18"}
