@@ -31,6 +31,7 @@ from local_aws.services.s3 import (
     bucket_list,
     bytes_on_disk,
     conditional_writes,
+    object_lock,
     versions,
 )
 from local_aws.services.servicequotas import quotas
@@ -64,6 +65,7 @@ _ALL = (
     confirmation,
     pages,
     bucket_list,
+    object_lock,
     versions,
     requests,
 )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from local_aws.authorization.conditions import Context
     from local_aws.authorization.needs.call import Call
 
+_BYPASSING = frozenset({"DeleteObject", "DeleteObjectVersion", "PutObjectRetention"})
+
 
 def needs(call: Call) -> Iterator[Need]:
     """Yield what a call of S3 needs: `call.operation` is the name of the action."""
@@ -28,6 +30,30 @@ def needs(call: Call) -> Iterator[Need]:
             yield _on(f"s3:GetObject{'Version' if version else ''}", other, name, keys)
         if call.headers.get("X-Amz-Tagging"):
             yield _on("s3:PutObjectTagging", bucket, key, keys)
+        if call.headers.get("X-Amz-Object-Lock-Mode"):
+            yield _on("s3:PutObjectRetention", bucket, key, keys)
+        if call.headers.get("X-Amz-Object-Lock-Legal-Hold"):
+            yield _on("s3:PutObjectLegalHold", bucket, key, keys)
+    yield from _of_locks(call)
+
+
+def _of_locks(call: Call) -> Iterator[Need]:
+    """Yield what Object Lock needs beside the call's own action.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html
+    """
+    bucket, key = call.parameters.get("Bucket"), call.parameters.get("Key")
+    keys = _keys(call)
+    if call.operation == "CreateBucket" and _is_true(call, "X-Amz-Bucket-Object-Lock-Enabled"):
+        yield _on("s3:PutBucketObjectLockConfiguration", bucket, None, keys)
+        yield _on("s3:PutBucketVersioning", bucket, None, keys)
+    if call.operation in _BYPASSING and _is_true(call, "X-Amz-Bypass-Governance-Retention"):
+        yield _on("s3:BypassGovernanceRetention", bucket, key, keys)
+
+
+def _is_true(call: Call, header: str) -> bool:
+    return call.headers.get(header, "").lower() == "true"
 
 
 def _on(name: str, bucket: str | None, key: str | None, keys: Context) -> Need:
