@@ -481,7 +481,7 @@ def delete(database: Database, **how: Any) -> None:
 
 
 def forget(database: Database, *snapshots: str) -> None:
-    kept = database.aws.directory / "rds-snapshots"
+    kept = database.aws.directory / "rds-snapshots/us-east-1"
     for name in snapshots:
         assert (kept / name / "PG_VERSION").exists()
         database.client.delete_db_snapshot(DBSnapshotIdentifier=name)
@@ -537,7 +537,7 @@ def test_automated_snapshot_can_be_restored_and_goes_with_its_instance(database:
     delete(restored, SkipFinalSnapshot=True)
 
     assert automated(database, "second") == []
-    kept = database.aws.directory / "rds-snapshots"
+    kept = database.aws.directory / "rds-snapshots/us-east-1"
     assert not [folder for folder in kept.iterdir() if "second" in folder.name]
     assert name not in str(client.describe_db_snapshots())
 

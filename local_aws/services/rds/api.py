@@ -14,6 +14,8 @@ Stock moto only keeps an entry. Beside the servers, what Ansible's modules and c
 - a parameter group that an instance uses cannot be deleted (moto deletes it);
 - snapshots hold the data (moto: nothing), and an instance restored from one has them, with the
   settings that RDS gives it (moto: most of the source's);
+- a copy of a snapshot has its data, also in another region, see `local_aws.services.rds.copies`
+  (moto: an entry);
 - an instance with backups has an automated snapshot, see `local_aws.services.rds.backups`, and can
   be restored to a time since then (moto: a new instance without data, whatever the time);
 - a Multi-AZ instance names the zone of its standby, which takes over at a failover (moto ignores
@@ -51,11 +53,11 @@ from moto.rds.exceptions import (
     DBSubnetGroupNotFoundError,
     RDSClientError,
 )
-from moto.rds.models import DBInstance, RDSBackend
+from moto.rds.models import DBInstance, DBSnapshot, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from local_aws.patching import replace
-from local_aws.services.rds import backups, limits, versions, zones
+from local_aws.services.rds import backups, copies, limits, versions, zones
 from local_aws.services.rds.instances import Instances, Upgrade
 from local_aws.services.rds.postgres import Seed
 
@@ -310,7 +312,7 @@ def _patch_snapshots(instances: Instances) -> None:
     def delete_db_snapshot(self: RDSBackend, db_snapshot_identifier: str) -> Any:
         found = self.database_snapshots.get(db_snapshot_identifier)
         if found is not None:
-            limits.check_snapshot_deletion(found)
+            limits.check_snapshot_deletion(found, is_copied=instances.snapshots.is_copied(found))
         snapshot = delete(self, db_snapshot_identifier)
         instances.snapshots.delete(snapshot)
         return snapshot
@@ -334,18 +336,19 @@ def _patch_snapshots(instances: Instances) -> None:
             _SEED.reset(token)
             snapshot.database = source
 
-    def refuse(*_arguments: Any, **_named: Any) -> Any:
-        raise RDSClientError(
-            "InvalidParameterCombination", "Local AWS takes and restores snapshots, without copies."
-        )
+    def copy_db_snapshot(self: RDSBackend, **wanted: Any) -> DBSnapshot:
+        source = copies.check_source(self, wanted)
+        made = copies.entry(self, source, wanted)
+        instances.snapshots.copy(source, made)
+        return made
 
     for function in (
+        copy_db_snapshot,
         create_db_snapshot,
         delete_db_snapshot,
         restore_db_instance_from_db_snapshot,
     ):
         replace(RDSBackend, function.__name__, function)
-    replace(RDSBackend, "copy_db_snapshot", refuse)
     # moto takes one of each new instance, at once; see `local_aws.services.rds.backups`.
     replace(DBInstance, "save_automated_backup", lambda _instance: None)
 

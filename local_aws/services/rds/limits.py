@@ -380,14 +380,19 @@ def check_renaming(backend: RDSBackend, name: str, *, immediate: bool) -> None:
         )
 
 
-def check_snapshot_deletion(snapshot: Any) -> None:
-    """Refuse to delete an automated snapshot, or one that is being created."""
+def check_snapshot_deletion(snapshot: Any, *, is_copied: bool) -> None:
+    """Refuse to delete an automated snapshot, or one that is being created or copied."""
     if snapshot.snapshot_type == backups.AUTOMATED:
         raise RDSClientError("InvalidDBSnapshotState", "automated snapshots cannot be deleted.")
     if snapshot.status == "creating":
         raise RDSClientError(
             "InvalidDBSnapshotState",
             f"The snapshot {snapshot.db_snapshot_identifier} is in state creating, not available.",
+        )
+    if is_copied:
+        raise RDSClientError(
+            "InvalidDBSnapshotState",
+            f"The snapshot {snapshot.db_snapshot_identifier} is being copied.",
         )
 
 
