@@ -6,7 +6,7 @@ a request is refused
 - for a source that does not exist, or is not available;
 - for a name that a snapshot of the target region has;
 - across regions, if it does not name the source by its ARN, or was not signed for the source's
-  region as well (clients do that when they are told ``SourceRegion``);
+  region as well (clients do that with ``SourceRegion``);
 - for an encrypted source in another region without a key of KMS: keys belong to one region. The
   account's default key, ``alias/aws/rds``, is in each.
 
