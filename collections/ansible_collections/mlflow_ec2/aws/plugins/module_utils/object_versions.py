@@ -30,12 +30,19 @@ class Version:
         In bytes.
     etag
         Without its quotation marks. The MD5 of the content, unless it contains a hyphen.
+    source
+        In a bucket of copies, the version of which this is a copy.
     """
 
     key: str
     version_id: str
     size: int
     etag: str
+    source: str | None = None
+
+
+class ListError(Exception):
+    """A list is not the expected one."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +134,36 @@ def write_list(file: Path, versions: Iterable[Version]) -> tuple[int, int]:
     count = size = 0
     with file.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) as out:
         for version in versions:
-            out.write(json.dumps(asdict(version)).encode() + b"\n")
+            fields = {name: value for name, value in asdict(version).items() if value is not None}
+            out.write(json.dumps(fields).encode() + b"\n")
             count += 1
             size += version.size
     return count, size
+
+
+def fetch_list(
+    client: Any, file: Path, name: dict[str, str | None], *, sha256: str | None = None
+) -> None:
+    """Read a list of a bucket into a file.
+
+    Parameters
+    ----------
+    name
+        `Bucket` and `Key`, and `VersionId` unless it is the current version.
+
+    Raises
+    ------
+    ListError
+        If the list has another SHA-256.
+    """
+    given = {key: value for key, value in name.items() if value is not None}
+    file.write_bytes(client.get_object(**given, aws_retry=True)["Body"].read())
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if sha256 not in (None, digest):
+        raise ListError(
+            f"sha256: {digest} is not the expected digest of {name['Key']} in bucket "
+            f"{name['Bucket']}: {sha256}. Take another recovery point."
+        )
 
 
 def read_list(file: Path) -> Iterator[Version]:
@@ -140,15 +173,11 @@ def read_list(file: Path) -> Iterator[Version]:
             yield Version(**json.loads(line))
 
 
-class ListError(Exception):
-    """The list is not the expected one."""
-
-
 def wanted_versions(client: Any, params: dict[str, Any], folder: Path) -> Iterator[Version]:
     """Yield the versions of a list in a bucket, or those that were current in a time.
 
-    `params` has the options `bucket`, `key`, `sha256`, `prefix`, `begin` and `end` of a module;
-    the list `key` is stored in `folder` meanwhile.
+    `params` has the options `bucket`, `key`, `version_id`, `sha256`, `prefix`, `begin` and `end`
+    of a module; the list `key` is stored in `folder` meanwhile.
 
     Raises
     ------
@@ -163,14 +192,12 @@ def wanted_versions(client: Any, params: dict[str, Any], folder: Path) -> Iterat
         yield from current_versions(client, params["bucket"], params["prefix"], begin, end)
         return
     file = folder / "list"
-    answer = client.get_object(Bucket=params["bucket"], Key=params["key"], aws_retry=True)
-    file.write_bytes(answer["Body"].read())
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    if params["sha256"] not in (None, digest):
-        raise ListError(
-            f"sha256: {digest} is not the expected digest of {params['key']} in bucket "
-            f"{params['bucket']}: {params['sha256']}. Take another recovery point."
-        )
+    name = {
+        "Bucket": params["bucket"],
+        "Key": params["key"],
+        "VersionId": params.get("version_id"),
+    }
+    fetch_list(client, file, name, sha256=params["sha256"])
     yield from read_list(file)
 
 

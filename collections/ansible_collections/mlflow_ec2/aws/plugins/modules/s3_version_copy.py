@@ -30,6 +30,10 @@ options:
     description:
       - The key of a list in O(bucket).
     type: str
+  version_id:
+    description:
+      - The version of the list; left out, it is the current one.
+    type: str
   sha256:
     description:
       - The SHA-256 of the list. Another list is refused.
@@ -151,6 +155,7 @@ def main() -> None:
             "bucket": {"type": "str", "required": True},
             "target": {"type": "str", "required": True},
             "key": {"type": "str", "no_log": False},
+            "version_id": {"type": "str"},
             "sha256": {"type": "str"},
             "prefix": {"type": "str", "default": ""},
             "begin": {"type": "str"},
@@ -159,6 +164,7 @@ def main() -> None:
         },
         required_one_of=[["key", "begin"]],
         mutually_exclusive=[["key", "begin"]],
+        required_by={"version_id": "key"},
         supports_check_mode=True,
     )
     params = module.params
