@@ -51,8 +51,8 @@ class ServiceRoles:
         )
         return policies.evaluate(request, policies.Policies(resource=trust)).allowed
 
-    def allows(self, role_arn: str, action: str, resource: str = "*") -> bool:
-        """Return whether a role may do something, and keep that it was needed."""
+    def allows(self, role_arn: str, action: str, resource: str = "*", *, region: str) -> bool:
+        """Return whether a role may do something in a region, and keep that it was needed."""
         self._record.keep(role_arn, action, resource, {})
         request = policies.Request(
             action=action,
@@ -62,7 +62,7 @@ class ServiceRoles:
             # Organisations deny calls to regions that they do not list.
             context={
                 "aws:principalarn": (role_arn,),
-                "aws:requestedregion": (self._settings.region,),
+                "aws:requestedregion": (region,),
             },
         )
         return policies.evaluate(request, callers.role_policies(self._settings, role_arn)).allowed

@@ -58,6 +58,38 @@ def test_function_in_a_network_requires_rights_for_interfaces(
         create(aws, "unconnected", role, VpcConfig=config)
 
 
+def test_rights_for_interfaces_are_those_in_the_region_of_the_function(
+    aws: LocalAws, network: dict[str, Any]
+) -> None:
+    name, role = create_role(aws, "lambda")
+    statement = {
+        "Effect": "Allow",
+        "Action": "ec2:*",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:RequestedRegion": "us-west-2"}},
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    aws.client("iam").put_role_policy(RoleName=name, PolicyName="ec2", PolicyDocument=document)
+    ec2 = aws.client("ec2", region="us-west-2")
+    vpc = ec2.create_vpc(CidrBlock="10.216.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.216.1.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="all", Description="all", VpcId=vpc)["GroupId"]
+    here = {"SubnetIds": network["subnets"], "SecurityGroupIds": [network["group"]]}
+
+    with pytest.raises(ClientError, match="does not have permissions to call CreateNetwork"):
+        create(aws, "refused", role, VpcConfig=here)
+    there = aws.client("lambda", region="us-west-2")
+    there.create_function(
+        FunctionName="elsewhere",
+        Runtime="python3.13",
+        Handler="code.handler",
+        Role=role,
+        Code={"ZipFile": archive(PRINTS)},
+        VpcConfig={"SubnetIds": [subnet], "SecurityGroupIds": [group]},
+    )
+    there.delete_function(FunctionName="elsewhere")
+
+
 def test_change_of_a_function_to_a_role_without_rights_is_refused(aws: LocalAws) -> None:
     client = aws.client("lambda")
     create(aws, "changes", create_function_role(aws, f"role-{time.monotonic_ns()}"))

@@ -148,7 +148,7 @@ def _patch_creation(
         wrong = check_runtime(spec.get("Runtime"), spec.get("Architectures") or ["x86_64"])
         if wrong is not None:
             raise InvalidParameterValueException(wrong)
-        _check_role(roles, spec["Role"], spec.get("VpcConfig"))
+        _check_role(roles, spec["Role"], spec.get("VpcConfig"), self.region_name)
         function = create(self, spec)
         try:
             _check_code(function)
@@ -203,6 +203,7 @@ def _patch_updates(
             roles,
             config_updates.get("Role", self.role),
             config_updates.get("VpcConfig", self._vpc_config),
+            self.region,
         )
         if "EphemeralStorage" in config_updates:
             self.ephemeral_storage = config_updates["EphemeralStorage"]["Size"]
@@ -243,7 +244,9 @@ def _patch_description(states: States) -> None:
     replace(LambdaFunction, "vpc_config", property(vpc_config))
 
 
-def _check_role(roles: ServiceRoles, role: str, network: dict[str, Any] | None) -> None:
+def _check_role(
+    roles: ServiceRoles, role: str, network: dict[str, Any] | None, region: str
+) -> None:
     if not roles.trusts(role, FUNCTIONS):
         raise InvalidParameterValueException(
             "The role defined for the function cannot be assumed by Lambda."
@@ -251,7 +254,7 @@ def _check_role(roles: ServiceRoles, role: str, network: dict[str, Any] | None) 
     if not (network or {}).get("SubnetIds"):
         return
     for action in INTERFACE_ACTIONS:
-        if not roles.allows(role, f"ec2:{action}"):
+        if not roles.allows(role, f"ec2:{action}", region=region):
             raise InvalidParameterValueException(
                 f"The provided execution role does not have permissions to call {action} on EC2"
             )

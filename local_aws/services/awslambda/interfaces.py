@@ -77,16 +77,16 @@ class Interfaces:
         with self._lock:
             if place not in self._ids or place in _used(place.account, place.region):
                 return
-            if self._may_remove(role):
+            if self._may_remove(role, place.region):
                 backend = ec2_backends[place.account][place.region]
                 interface = backend.enis.pop(self._ids.pop(place))
                 interface.subnet.del_subnet_ip(interface.private_ip_address)
                 return
         self._remove_later(place, role, RETRY_SECONDS)
 
-    def _may_remove(self, role: str) -> bool:
+    def _may_remove(self, role: str, region: str) -> bool:
         return self._roles.trusts(role, FUNCTIONS) and self._roles.allows(
-            role, "ec2:DeleteNetworkInterface"
+            role, "ec2:DeleteNetworkInterface", region=region
         )
 
 

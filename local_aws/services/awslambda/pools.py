@@ -190,6 +190,7 @@ class Functions:
                     function.role,
                     action,
                     f"arn:aws:logs:{function.region}:{function.account_id}:log-group:{name}",
+                    region=function.region,
                 ),
             ),
         )
