@@ -45,6 +45,17 @@ def dollars(output: str) -> dict[str, float]:
     return {what: float(amount) for what, amount in rows}
 
 
+def test_copies_in_another_region_have_lines_of_their_own(nowhere: LocalAws) -> None:
+    play = nowhere.play("playbooks/cost.yml", "-e", "recovery_copy_region=us-west-2")
+
+    assert play.returncode == 0, play.output
+    cost = dollars(play.output)
+    assert cost["copies of artifacts"] == pytest.approx(12 * 0.023, abs=0.01)
+    assert cost["copies of snapshots"] == pytest.approx(10 * 0.095, abs=0.01)
+    assert cost["copies of passwords"] == pytest.approx(4 * 0.4, abs=0.01)
+    assert cost["traffic of copies"] == pytest.approx(5 * 0.02, abs=0.01)
+
+
 def test_month_is_the_sum_of_its_lines(nowhere: LocalAws) -> None:
     play = nowhere.play("playbooks/cost.yml")
 

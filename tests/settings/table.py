@@ -138,6 +138,7 @@ def environment(name: str, expected: str, *, other: bool = False) -> Argument:
 SITE = "tests/settings/test_settings.py::"
 RECOVERY = "tests/recovery/test_recovery.py::"
 IN_PLACE = "tests/recovery/test_restore_in_place.py::"
+COPIES = "tests/copies/test_copies.py::"
 TRANSFER = "tests/transfer/test_import.py::"
 AUDIT_ROTATION = "/etc/logrotate.d/mlflow-audit"
 MONITORING_RULES = "/etc/monitoring/prometheus/rules.yml"
@@ -323,6 +324,19 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
         "Check that versions of artifacts outlive",
         *("ansible.builtin.assert", "fail_msg"),
         expected=r".*to a time 5 days ago.*",
+    ),
+    "recovery_copy_region": Elsewhere(COPIES + "test_restored_deployment_has_the_data_of_the_copy"),
+    "recovery_copy_lock_days": argument(
+        "recovery_copy/tasks/write.yml",
+        "Copy the artifacts",
+        *("mlflow_ec2.aws.s3_version_list_copy", "lock_days"),
+        expected=2,
+    ),
+    "recovery_copy_lock_mode": argument(
+        "recovery_copy/tasks/write.yml",
+        "Copy the artifacts",
+        *("mlflow_ec2.aws.s3_version_list_copy", "lock_mode"),
+        expected="COMPLIANCE",
     ),
     "drill_deployment": Elsewhere(RECOVERY + "test_drill_restores_compares_and_deletes"),
     "recovery_checksums": argument(

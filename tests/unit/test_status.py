@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,6 +30,25 @@ PLAYBOOK = f"""
 """
 
 
+def shown(tmp_path: Path, playbook: str, variables: dict[str, Any]) -> str:
+    """Return what a playbook prints."""
+    (tmp_path / "playbook.yml").write_text(playbook)
+    done = subprocess.run(
+        [
+            *(BIN / "ansible-playbook", "--inventory=localhost,", "--connection=local"),
+            *("-e", json.dumps(variables)),
+            *("-e", f"ansible_python_interpreter={sys.executable}", tmp_path / "playbook.yml"),
+        ],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("healths", "said"),
     [
@@ -44,18 +64,21 @@ def test_target_is_wrong_once_it_has_not_answered(
 ) -> None:
     targets = [{"labels": {"job": job}, "health": health} for job, health in healths.items()]
     answer = {"status": 200, "json": {"data": {"activeTargets": targets}}}
-    (tmp_path / "playbook.yml").write_text(PLAYBOOK)
-    done = subprocess.run(
-        [
-            *(BIN / "ansible-playbook", "--inventory=localhost,", "--connection=local"),
-            *("-e", json.dumps({"__status_targets": answer})),
-            *("-e", f"ansible_python_interpreter={sys.executable}", tmp_path / "playbook.yml"),
-        ],
-        cwd=ROOT,
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert f"said={said}=" in done.stdout, done.stdout + done.stderr
+
+    assert f"said={said}=" in shown(tmp_path, PLAYBOOK, {"__status_targets": answer})
+
+
+@pytest.mark.parametrize(
+    ("is_there", "said"),
+    [(True, " in us-west-2, 3.0 hours ago"), (False, "False none in us-west-2")],
+)
+def test_newest_copy_of_a_recovery_point_is_shown_with_its_age(
+    tmp_path: Path,
+    is_there: bool,  # noqa: FBT001 - parametrised
+    said: str,
+) -> None:
+    newest = f"{datetime.now(UTC) - timedelta(hours=3):%Y%m%dT%H%M%SZ}" if is_there else ""
+    copy = {"region": "us-west-2", "newest": newest}
+    playbook = PLAYBOOK.replace("__status_monitoring", "__status_copies")
+
+    assert said in shown(tmp_path, playbook, {"status_copy": copy})

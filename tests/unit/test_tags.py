@@ -34,9 +34,9 @@ TAGGING = [
     if isinstance(arguments, dict)
     and isinstance(task.get("name"), str)
     and "tags" in arguments
-    # These look for tags, or belong to Ansible itself.
+    # These look for tags, belong to Ansible itself, or tag nothing that exists.
     and not module.endswith("_info")
-    and module not in {"vars", "ansible.builtin.set_fact"}
+    and module not in {"vars", "ansible.builtin.set_fact", "mlflow_ec2.aws.rds_snapshot_copy"}
 ]
 
 
