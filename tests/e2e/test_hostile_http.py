@@ -22,6 +22,7 @@ from .malformed import FIELDS, FRAMES, TARGETS, with_hidden
 from .malformed_http2 import (
     END_STREAM,
     GOAWAY,
+    HEADERS,
     REQUESTS,
     RST_STREAM,
     encoded,
@@ -180,8 +181,10 @@ def test_proxy_and_server_see_the_same_requests_of_http2(
     for name, request in REQUESTS.items():
         for method in ("POST", "GET"):
             filling = {"id": uuid.uuid4().hex[:8], "host": wire.host, "login": wire.login}
-            names[filling["id"]] = name
             answer = wire.exchange_http2(encoded(request, method, filling))
+            # A stream that is reset has no answer, whatever the proxy's log says of its status.
+            if any(kind == HEADERS for kind, _ in answer):
+                names[filling["id"]] = name
             if not any(is_last(*one) for one in answer):
                 unanswered.append(f"{method} {name}")
     time.sleep(1)
@@ -191,6 +194,7 @@ def test_proxy_and_server_see_the_same_requests_of_http2(
         for line in log_of(deployment, "caddy", since)
         if line.get("status", 0) >= 500
         for known in re.findall(r"/wire/(\w{8})", json.dumps(line))
+        if known in names
     }
 
     assert unanswered == []

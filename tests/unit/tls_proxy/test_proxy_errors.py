@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -59,7 +60,13 @@ def test_server_that_is_away_is_not_the_fault_of_the_client(proxy: Proxy) -> Non
     finally:
         proxy.play()
 
+    log = proxy.run("journalctl", "--unit=caddy", "--output=cat", "--no-pager").stdout
+    [line] = [
+        json.loads(line) for line in log.splitlines() if answer.headers["X-Request-Id"] in line
+    ]
+
     assert answer.status_code == 502
+    assert "connection refused" in line["error"]
     # As every answer has them.
     assert "Server" not in answer.headers
     assert answer.headers["X-Request-Id"]
