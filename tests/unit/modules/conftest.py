@@ -117,20 +117,26 @@ def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session")
-def clients() -> dict[str, Any]:
-    """Hold the clients that modules made: making one takes longer than what a test does."""
+def clients() -> dict[tuple[str, str], Any]:
+    """Hold the clients that modules made, by service and region.
+
+    Making one takes longer than what a test does.
+    """
     return {}
 
 
 @pytest.fixture
-def run_module(aws: str, clients: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> RunModule:
+def run_module(
+    aws: str, clients: dict[tuple[str, str], Any], monkeypatch: pytest.MonkeyPatch
+) -> RunModule:
     assert aws
     make_client = modules.boto3_conn
 
     def client(module: Any, resource: str, **arguments: Any) -> Any:
-        if resource not in clients:
-            clients[resource] = make_client(module, resource=resource, **arguments)
-        return clients[resource]
+        key = (resource, arguments["region"])
+        if key not in clients:
+            clients[key] = make_client(module, resource=resource, **arguments)
+        return clients[key]
 
     monkeypatch.setattr(modules, "boto3_conn", client)
 
