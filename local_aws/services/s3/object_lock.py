@@ -5,8 +5,9 @@ version. AWS also, which programs that protect backups rely on:
 
 - locks what is uploaded in parts, or copied, by the default retention of the bucket;
 - returns the retention of a version (moto returns the object instead);
-- lengthens a retention for whoever may set it, and shortens or removes one in governance mode only
-  for who may bypass it, and says so, and one in compliance mode for nobody;
+- lets a caller with s3:PutObjectRetention extend a retention. Shortening or removing it requires
+  governance mode, s3:BypassGovernanceRetention and the header of the bypass. In compliance mode,
+  it is refused to everybody;
 - changes the default retention of a bucket that holds objects, and refuses to suspend its
   versioning;
 - names the version in what it says of each object that DeleteObjects could not delete.

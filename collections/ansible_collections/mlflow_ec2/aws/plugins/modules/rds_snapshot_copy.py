@@ -94,7 +94,10 @@ def find(client: Any, name: str) -> dict[str, Any] | None:
 
 
 def wait(client: Any, name: str, seconds: float) -> str:
-    """Return the status of a snapshot that is no longer being created, or after these seconds."""
+    """Wait until a snapshot has been created; return its status.
+
+    After `seconds`, the status may still be `creating`.
+    """
     deadline = time.monotonic() + seconds
     while True:
         found = find(client, name)

@@ -9,8 +9,8 @@ DOCUMENTATION = r"""
 module: s3_first_version_info
 short_description: List the first version of objects, and how long Object Lock keeps it
 description:
-  - Lists the oldest version of each object, also of one that was overwritten or deleted since. In a
-    bucket with Object Lock that is what was written first, whoever came later.
+  - Lists the oldest version of each object, including objects that were overwritten or deleted.
+  - Object Lock protects this version. A later write only adds a newer version.
 author:
   - MLflow on EC2 contributors
 options:
