@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -112,9 +113,8 @@ def job(tracking: Tracking) -> Job:
 
 def short_statements(tracking: Tracking, run: str) -> int:
     log = (tracking.cluster.directory / "log").read_text(errors="replace")
-    return sum(
-        f"r.run_uuid = '{run}'" in part for part in log.split("WITH run AS MATERIALIZED")[1:]
-    )
+    # PostgreSQL logs what a prepared statement is in the line after its values.
+    return len(re.findall(rf"EXECUTE hot_.*'{run}'.*\n.* AS WITH run AS MATERIALIZED", log))
 
 
 @of_optional_patches

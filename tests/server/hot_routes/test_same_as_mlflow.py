@@ -60,7 +60,8 @@ STEPS_PER_RUN = 12
 REQUESTS = int(os.environ.get("HOT_ROUTES_REQUESTS", "50000"))
 # What the statements of the hot routes begin with, in PostgreSQL's log.
 SHORT = re.compile(
-    r"statement: (WITH run AS MATERIALIZED|WITH place AS|WITH r AS|SELECT r\.run_uuid, r\.name)"
+    r"prepare: PREPARE hot_\w+ \([^)]*\) AS"
+    r" (WITH run AS MATERIALIZED|WITH place AS|WITH r AS|SELECT r\.run_uuid, r\.name)"
 )
 # Header fields that differ between servers, and those for scripts of other sites: MLflow answers
 # their requests.

@@ -27,23 +27,33 @@ from mlflow_host import audit
 from mlflow_host.logs import current
 from mlflow_host.patches.hot_routes import batch, requests, runs
 from mlflow_host.patches.hot_routes.counters import Counters
-from mlflow_host.patches.hot_routes.database import Database, RefusedError, UnknownOutcomeError
+from mlflow_host.patches.hot_routes.database import (
+    Database,
+    RefusedError,
+    UnknownOutcomeError,
+    connect_arguments,
+)
 from mlflow_host.patches.hot_routes.logins import Logins, Target
 from mlflow_host.patches.read_only import is_refused
 from mlflow_host.patches.wsgi_bridge import LONGEST_IN_ONE_PIECE, ClientGoneError, read_body
+from mlflow_host.settings import setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from mlflow_host.patches import Server
     from mlflow_host.patches.hot_routes.logins import Lesson, Ticket
 
+# Number of connections of a worker to the database that are kept for these routes.
+CONNECTIONS = "MLFLOW_HOST_HOT_CONNECTIONS"
 PREFIXES = ("/api/2.0/mlflow/runs/", "/ajax-api/2.0/mlflow/runs/")
 JSON = re.compile(rb"application/json(; ?charset=utf-8)?", re.IGNORECASE)
 # A workspace, a compressed body, and a script in a browser.
 OWN_RULES = frozenset({b"x-mlflow-workspace", b"content-encoding", b"origin"})
+# Reading more would let all other requests wait; a thread does it.
+LONGEST_ON_THE_LOOP = 1 << 14
 # Its presence changes how a body is read.
 WITH_BODY = (b"content-length", b"transfer-encoding")
 
@@ -69,7 +79,7 @@ class Route:
     action: str
     access: str
     parse: Callable[[Any], Any]
-    answer: Callable[[Database, Any, Ticket], bytes | None]
+    answer: Callable[[Database, Any, Ticket], Awaitable[bytes | None]]
 
 
 ROUTES = {
@@ -119,9 +129,7 @@ class HotRoutes:
             except ClientGoneError:
                 return
             receive = replay(body, receive, is_whole=is_whole)
-        outcome = Outcome()
-        if is_whole:
-            outcome = await anyio.to_thread.run_sync(self._carry_out, route, scope, header, body)
+        outcome = await self._carry_out(route, scope, header, body) if is_whole else Outcome()
         if outcome.answer is not None:
             await send_json(send, outcome.status, outcome.answer)
         elif outcome.lesson:
@@ -129,20 +137,22 @@ class HotRoutes:
         else:
             await self._app(scope, receive, send)
 
-    def _carry_out(self, route: Route, scope: Scope, header: bytes, body: bytes) -> Outcome:
-        """Carry a request out, if it is known how; in a thread, as it waits for the database."""
+    async def _carry_out(self, route: Route, scope: Scope, header: bytes, body: bytes) -> Outcome:
+        """Carry a request out, if it is known how."""
         started = time.perf_counter()
-        content = content_of(scope, body)
-        wanted = requests.read(route.parse, content)
+        if len(body) > LONGEST_ON_THE_LOOP:
+            content, wanted = await anyio.to_thread.run_sync(read, route, scope, body)
+        else:
+            content, wanted = read(route, scope, body)
         if wanted is None:
             return Outcome()
         target = Target(route.access, getattr(wanted, "run", ""), getattr(wanted, "experiment", -1))
         ticket = self._logins.ticket(header, target)
         if ticket is None:
-            return Outcome(lesson=self._logins.begin(header, target))
+            return Outcome(lesson=await self._logins.begin(header, target))
         if is_refused(ticket.username, scope["method"], scope["path"]):
             return Outcome()
-        outcome = self._ask(route, wanted, ticket)
+        outcome = await self._ask(route, wanted, ticket)
         if outcome is None:
             self._logins.forget(header, target, ticket)
             return Outcome()
@@ -151,10 +161,10 @@ class HotRoutes:
             self._counters.count(scope, started, outcome.status)
         return outcome
 
-    def _ask(self, route: Route, wanted: Any, ticket: Ticket) -> Outcome | None:
+    async def _ask(self, route: Route, wanted: Any, ticket: Ticket) -> Outcome | None:
         """Return an outcome, None if the statement has found a reason to do nothing."""
         try:
-            answer = route.answer(self._database, wanted, ticket)
+            answer = await route.answer(self._database, wanted, ticket)
         except RefusedError:
             return Outcome()
         except UnknownOutcomeError as error:
@@ -183,9 +193,15 @@ class HotRoutes:
         try:
             await self._app(scope, receive, forward)
             if status == HTTPStatus.OK:
-                await anyio.to_thread.run_sync(self._logins.finish, lesson)
+                await self._logins.finish(lesson)
         finally:
             self._logins.end(lesson.key)
+
+
+def read(route: Route, scope: Scope, body: bytes) -> tuple[Any, Any]:
+    """Return what a request holds, and what it asks for; None if MLflow is to answer it."""
+    content = content_of(scope, body)
+    return content, requests.read(route.parse, content)
 
 
 def content_of(scope: Scope, body: bytes) -> Any:
@@ -265,6 +281,7 @@ def apply(server: Server) -> None:
     ):
         return
     # The last is the innermost.
+    database = Database(connect_arguments(store.engine), int(setting(CONNECTIONS)))
     server.application.user_middleware.append(
-        Middleware(HotRoutes, database=Database(store.engine), counters=Counters(server.flask))
+        Middleware(HotRoutes, database=database, counters=Counters(server.flask))
     )

@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mlflow_host.patches.hot_routes.logins import allowed
+from mlflow_host.patches.hot_routes.statements import Statement, array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +55,7 @@ _TAG = """, tag AS (
 
 
 @cache
-def statement(*, metrics: bool, params: bool, tags: bool) -> str:
+def statement(*, metrics: bool, params: bool, tags: bool) -> Statement:
     """Return the statement for the kinds that a batch holds."""
     parts = [_RUN.format(condition=_NO_OTHER_VALUE if params else "")]
     if metrics:
@@ -64,7 +65,7 @@ def statement(*, metrics: bool, params: bool, tags: bool) -> str:
         parts.append(_PARAM)
     if tags:
         parts.append(_TAG)
-    return f"{''.join(parts)} SELECT run_uuid FROM run"  # noqa: S608  constants only
+    return Statement(f"{''.join(parts)} SELECT run_uuid FROM run")  # noqa: S608  constants only
 
 
 def latest(metrics: Iterable[Metric]) -> list[Metric]:
@@ -84,30 +85,30 @@ def latest(metrics: Iterable[Metric]) -> list[Metric]:
     return [found[key] for key in sorted(found)]
 
 
-def _columns(name: str, metrics: list[Metric]) -> dict[str, list[object]]:
+def _columns(name: str, metrics: list[Metric]) -> dict[str, str]:
     return {
-        f"{name}_keys": [one.key for one in metrics],
-        f"{name}_values": [one.value for one in metrics],
-        f"{name}_timestamps": [one.timestamp for one in metrics],
-        f"{name}_steps": [one.step for one in metrics],
-        f"{name}_nans": [one.is_nan for one in metrics],
+        f"{name}_keys": array(one.key for one in metrics),
+        f"{name}_values": array(one.value for one in metrics),
+        f"{name}_timestamps": array(one.timestamp for one in metrics),
+        f"{name}_steps": array(one.step for one in metrics),
+        f"{name}_nans": array(one.is_nan for one in metrics),
     }
 
 
-def log(database: Database, batch: Batch, ticket: Ticket) -> bytes | None:
+async def log(database: Database, batch: Batch, ticket: Ticket) -> bytes | None:
     """Log a batch; return the answer, None if nothing was done."""
     values = {"run": batch.run, **ticket.values()}
     if batch.metrics:
         values |= _columns("metric", batch.metrics) | _columns("latest", latest(batch.metrics))
     if batch.params:
         values |= {
-            "param_keys": list(batch.params),
-            "param_values": list(batch.params.values()),
+            "param_keys": array(batch.params),
+            "param_values": array(batch.params.values()),
         }
     if batch.tags:
         keys = sorted(batch.tags)
-        values |= {"tag_keys": keys, "tag_values": [batch.tags[key] for key in keys]}
+        values |= {"tag_keys": array(keys), "tag_values": array(batch.tags[key] for key in keys)}
     wanted = statement(
         metrics=bool(batch.metrics), params=bool(batch.params), tags=bool(batch.tags)
     )
-    return DONE if database.first(wanted, values) else None
+    return DONE if await database.first(wanted, values) else None

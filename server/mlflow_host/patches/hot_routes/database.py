@@ -1,19 +1,29 @@
-"""Run one statement on a connection of MLflow's own pool, as a transaction of its own."""
+"""Run one statement as a transaction of its own, on connections that are kept for hot routes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import psycopg2
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg2.errors import IntegrityError, LockNotAvailable
 
 from mlflow_host.logs import current
+from mlflow_host.patches.hot_routes.connection import Connection, connect
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sqlalchemy import Engine
+
+    from mlflow_host.patches.hot_routes.statements import Statement
+
+# The statements find rows by their keys, whatever the tables' statistics say about new tables. A
+# statement that waits for a lock gives way to others; MLflow then waits for it, in a thread.
+OPTIONS = (
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off -c lock_timeout=500"
+)
 
 
 class RefusedError(Exception):
@@ -24,19 +34,27 @@ class UnknownOutcomeError(Exception):
     """The connection broke, so it is not known whether a statement was carried out."""
 
 
-@dataclass(frozen=True)
 class Database:
-    """MLflow's database.
+    """MLflow's database, for one event loop.
 
-    Attributes
+    Parameters
     ----------
-    engine
-        The engine of MLflow's store, whose pool limits the connections.
+    arguments
+        How psycopg2 connects to it.
+    most
+        Number of connections. A request waits for one in the order of requests.
     """
 
-    engine: Engine
+    def __init__(self, arguments: Mapping[str, Any], most: int) -> None:
+        """Open no connection yet."""
+        options = " ".join(filter(None, [arguments.get("options"), OPTIONS]))
+        self._arguments = {**arguments, "options": options}
+        self._free = asyncio.Semaphore(most)
+        self._idle: list[Connection] = []
 
-    def first(self, statement: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    async def first(
+        self, statement: Statement, values: Mapping[str, Any]
+    ) -> tuple[Any, ...] | None:
         """Return the first row of a statement, which is committed by then; None without rows.
 
         Raises
@@ -47,29 +65,45 @@ class Database:
             If the connection broke.
         """
         request = current.get()
-        if request:
-            statement = f"{statement} /*request_id='{request.id}'*/"
-        try:
-            connection = self.engine.raw_connection()
-        except SQLAlchemyError as error:
-            raise RefusedError from error
-        driver: Any = connection.driver_connection
-        try:
-            driver.autocommit = True
-            with driver.cursor() as cursor:
-                cursor.execute(statement, values)
-                row: tuple[Any, ...] | None = cursor.fetchone()
-            driver.autocommit = False
-        except psycopg2.Error as error:
-            if driver.closed:
-                connection.invalidate(error)
+        comment = f"/*request_id='{request.id}'*/" if request else ""
+        async with self._free:
+            connection = await self._connection()
+            is_usable = False
+            try:
+                row = await connection.first(statement, values, comment)
+                is_usable = True
+            except (IntegrityError, LockNotAvailable, ValueError) as error:
+                is_usable = True
+                raise RefusedError from error
+            except psycopg2.Error as error:
+                if connection.is_open:
+                    raise RefusedError from error
                 raise UnknownOutcomeError from error
-            driver.autocommit = False
-            raise RefusedError from error
-        except ValueError as error:
-            # A text that is not valid in UTF-8.
-            driver.autocommit = False
-            raise RefusedError from error
-        finally:
-            connection.close()
+            finally:
+                if is_usable:
+                    self._idle.append(connection)
+                elif connection.is_open:
+                    # What the statement was planned for may have changed.
+                    connection.close()
         return row
+
+    def close(self) -> None:
+        """Close the connections that no statement uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+    async def _connection(self) -> Connection:
+        """Return the connection that was used last, or a new one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open:
+                return connection
+        try:
+            return Connection(await anyio.to_thread.run_sync(connect, self._arguments))
+        except psycopg2.Error as error:
+            raise RefusedError from error
+
+
+def connect_arguments(engine: Engine) -> dict[str, Any]:
+    """Return how psycopg2 connects to the database of an engine."""
+    return dict(engine.dialect.create_connect_args(engine.url)[1])

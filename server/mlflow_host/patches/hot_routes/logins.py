@@ -21,10 +21,12 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import anyio.to_thread
 from werkzeug.datastructures import Authorization
 from werkzeug.security import check_password_hash
 
 from mlflow_host.patches.hot_routes.database import RefusedError, UnknownOutcomeError
+from mlflow_host.patches.hot_routes.statements import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -50,12 +52,22 @@ _PROOF = """encode(sha256(convert_to(json_build_array(
     ) END)::text, 'UTF8')), 'hex')"""
 _ASK = """
 SELECT u.password_hash, u.is_admin, t.experiment_id, {proof}
-FROM users u, {table} t WHERE u.username = %(username)s AND t.{key} = %(target)s"""
-ASK_RUN = _ASK.format(
-    proof=_PROOF.format(experiment="t.experiment_id"), table="runs", key="run_uuid"
+FROM users u, {table} t WHERE u.username = %(username)s AND t.{column} = {target}"""
+ASK_RUN = Statement(
+    _ASK.format(
+        proof=_PROOF.format(experiment="t.experiment_id"),
+        table="runs",
+        column="run_uuid",
+        target="%(run)s",
+    )
 )
-ASK_EXPERIMENT = _ASK.format(
-    proof=_PROOF.format(experiment="t.experiment_id"), table="experiments", key="experiment_id"
+ASK_EXPERIMENT = Statement(
+    _ASK.format(
+        proof=_PROOF.format(experiment="t.experiment_id"),
+        table="experiments",
+        column="experiment_id",
+        target="%(experiment)s",
+    )
 )
 
 
@@ -207,7 +219,7 @@ class Logins:
                 None if ticket.experiment is None else (target.access, ticket.experiment)
             )
 
-    def begin(self, header: bytes, target: Target) -> Lesson | None:
+    async def begin(self, header: bytes, target: Target) -> Lesson | None:
         """Note what is the case before MLflow decides, None if there is nothing to learn."""
         key = self._digest(header)
         with self._lock:
@@ -216,31 +228,35 @@ class Logins:
             self._learning.add(key)
         lesson = None
         try:
-            lesson = self._ask(key, header, target)
+            lesson = await self._ask(key, header, target)
         finally:
             if lesson is None:
                 self.end(key)
         return lesson
 
-    def _ask(self, key: bytes, header: bytes, target: Target) -> Lesson | None:
+    async def _ask(self, key: bytes, header: bytes, target: Target) -> Lesson | None:
         login = Authorization.from_header(header.decode("latin-1"))
         if login is None or login.type != "basic":
             return None
         username, password = login.username, login.password
         if username is None or password is None:
             return None
-        row = self._row(username, target)
+        row = await self._row(username, target)
         return Lesson(key, username, password, target, row) if row else None
 
-    def finish(self, lesson: Lesson) -> None:
+    async def finish(self, lesson: Lesson) -> None:
         """Remember that MLflow has allowed a request, unless anything has changed meanwhile."""
-        row = self._row(lesson.username, lesson.target)
+        row = await self._row(lesson.username, lesson.target)
         if row != lesson.row:
             return
         password_hash, is_admin, experiment, proof = row
         login = self._logins.get(lesson.key)
         if login is None or login.password_hash != password_hash:
-            if not check_password_hash(password_hash, lesson.password):
+            # Hashing takes a tenth of a second.
+            is_right = await anyio.to_thread.run_sync(
+                check_password_hash, password_hash, lesson.password
+            )
+            if not is_right:
                 return
             login = Login(lesson.username, password_hash)
         end = time.monotonic() + SECONDS
@@ -254,11 +270,11 @@ class Logins:
         with self._lock:
             self._learning.discard(key)
 
-    def _row(self, username: str, target: Target) -> tuple[Any, ...] | None:
+    async def _row(self, username: str, target: Target) -> tuple[Any, ...] | None:
         statement = ASK_RUN if target.run else ASK_EXPERIMENT
-        wanted = target.run or target.experiment
+        values = {"username": username, "run": target.run, "experiment": target.experiment}
         try:
-            return self._database.first(statement, {"username": username, "target": wanted})
+            return await self._database.first(statement, values)
         except (RefusedError, UnknownOutcomeError):
             return None
 

@@ -11,6 +11,7 @@ from mlflow.utils.name_utils import _generate_random_name
 
 from mlflow_host import run_json
 from mlflow_host.patches.hot_routes.logins import allowed
+from mlflow_host.patches.hot_routes.statements import Statement, array
 
 if TYPE_CHECKING:
     from mlflow_host.patches.hot_routes.database import Database
@@ -28,7 +29,7 @@ _INFO = (
 _WHOLE = "r.name <> '' AND r.user_id IS NOT NULL AND r.start_time IS NOT NULL"
 _TAGS = "unnest(%(keys)s::text[], %(values)s::text[]) AS n(key, value)"
 
-CREATE = f"""WITH place AS MATERIALIZED (
+CREATE = Statement(f"""WITH place AS MATERIALIZED (
     SELECT e.experiment_id, e.artifact_location || '/' || %(run)s || '/artifacts' AS uri
     FROM experiments e
     WHERE e.experiment_id = %(in_experiment)s AND e.lifecycle_stage = 'active'
@@ -42,20 +43,22 @@ CREATE = f"""WITH place AS MATERIALIZED (
 ), tag AS (
     INSERT INTO tags (key, value, run_uuid)
     SELECT n.key, n.value, %(run)s FROM place CROSS JOIN {_TAGS}
-) SELECT artifact_uri FROM run"""  # noqa: S608  constants only
+) SELECT artifact_uri FROM run""")  # noqa: S608  constants only
 _UPDATE = f"""WITH r AS (
     UPDATE runs r SET status = coalesce(%(status)s, r.status),
         end_time = coalesce(%(end_time)s, r.end_time), name = coalesce(%(name)s, r.name)
     WHERE r.run_uuid = %(run)s AND r.lifecycle_stage = 'active' AND {_WHOLE}
     AND {allowed("r.experiment_id")} RETURNING r.*
 ){{tag}} SELECT {_INFO} FROM r"""  # noqa: S608  constants only
-UPDATE = _UPDATE.format(tag="")
-RENAME = _UPDATE.format(
-    tag=""", tag AS (
+UPDATE = Statement(_UPDATE.format(tag=""))
+RENAME = Statement(
+    _UPDATE.format(
+        tag=""", tag AS (
     INSERT INTO tags (key, value, run_uuid) SELECT %(key)s, %(name)s, r.run_uuid FROM r
     ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value)"""
+    )
 )
-GET = f"""SELECT {_INFO},
+GET = Statement(f"""SELECT {_INFO},
     (SELECT {run_json.METRICS} FROM latest_metrics WHERE run_uuid = %(run)s),
     (SELECT {run_json.PARAMS} FROM params WHERE run_uuid = %(run)s),
     (SELECT {run_json.TAGS} FROM tags WHERE run_uuid = %(run)s),
@@ -63,7 +66,7 @@ GET = f"""SELECT {_INFO},
         WHERE destination_type = 'RUN' AND destination_id = %(run)s)
 FROM runs r WHERE r.run_uuid = %(run)s AND {_WHOLE} AND {allowed("r.experiment_id")}
 AND NOT EXISTS (SELECT FROM inputs
-    WHERE source_type IN ('RUN_INPUT', 'RUN_OUTPUT') AND source_id = %(run)s)"""  # noqa: S608  constants only
+    WHERE source_type IN ('RUN_INPUT', 'RUN_OUTPUT') AND source_id = %(run)s)""")  # noqa: S608  constants only
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -89,7 +92,7 @@ def _info(row: tuple[Any, ...]) -> dict[str, Any]:
     return info
 
 
-def create(database: Database, creation: Creation, ticket: Ticket) -> bytes | None:
+async def create(database: Database, creation: Creation, ticket: Ticket) -> bytes | None:
     """Create a run; return the answer, None if nothing was done."""
     run = uuid.uuid4().hex
     name = creation.name or _generate_random_name()
@@ -101,11 +104,11 @@ def create(database: Database, creation: Creation, ticket: Ticket) -> bytes | No
         "user": creation.user,
         "start_time": creation.start_time,
         "plain": PLAIN_LOCATION,
-        "keys": list(tags),
-        "values": list(tags.values()),
+        "keys": array(tags),
+        "values": array(tags.values()),
         **ticket.values(),
     }
-    row = database.first(CREATE, values)
+    row = await database.first(CREATE, values)
     if row is None:
         return None
     info = _info((
@@ -116,7 +119,7 @@ def create(database: Database, creation: Creation, ticket: Ticket) -> bytes | No
     return _encode({"run": {"info": info, "data": data, "inputs": {}}}).encode()
 
 
-def update(database: Database, update: Update, ticket: Ticket) -> bytes | None:
+async def update(database: Database, update: Update, ticket: Ticket) -> bytes | None:
     """Change a run; return the answer, None if nothing was done."""
     values = {
         "run": update.run,
@@ -126,13 +129,13 @@ def update(database: Database, update: Update, ticket: Ticket) -> bytes | None:
         "key": MLFLOW_RUN_NAME,
         **ticket.values(),
     }
-    row = database.first(RENAME if update.name else UPDATE, values)
+    row = await database.first(RENAME if update.name else UPDATE, values)
     return _encode({"run_info": _info(row)}).encode() if row else None
 
 
-def get(database: Database, lookup: Lookup, ticket: Ticket) -> bytes | None:
+async def get(database: Database, lookup: Lookup, ticket: Ticket) -> bytes | None:
     """Return a run as an answer, None if MLflow is to answer."""
-    row = database.first(GET, {"run": lookup.run, **ticket.values()})
+    row = await database.first(GET, {"run": lookup.run, **ticket.values()})
     if row is None:
         return None
     *info, metrics, params, tags, datasets = row
