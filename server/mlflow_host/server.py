@@ -38,7 +38,7 @@ def serve(workers: int, metrics_port: int) -> None:
         serve_metrics(metrics_port)
     os.environ.update(_worker_environment())
     if "forked_workers" in patches:
-        forking.fork_workers()
+        forking.fork_workers(workers)
     uvicorn.run(
         "mlflow_host.worker:create_app",
         factory=True,

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 SECONDS = 60.0
 # Each has happened when the command is done.
 KILLS = (
-    # A worker: the supervisor has started the process from which workers are forked.
+    # A worker.
     """main=$(systemctl show --property=MainPID --value mlflow)
-    kill -KILL "$(pgrep --oldest --parent "$(pgrep --delimiter=, --parent $main)")"
+    kill -KILL "$(pgrep --oldest --full --parent $main multiprocessing.forkserver)"
     """,
     "systemctl kill --signal=KILL mlflow",
     "systemctl kill --signal=KILL caddy",

@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from tests.sites_below import Site
 
 
-# The oldest worker, which has most connections. The supervisor has started the process from which
-# workers are forked.
+# The oldest worker, which has most connections.
 WORKER = (
-    f"$(pgrep --oldest --parent $(pgrep --delimiter=, --parent "
-    f"$(systemctl show --property=MainPID --value {SERVER})))"
+    "$(pgrep --oldest --full --parent "
+    f"$(systemctl show --property=MainPID --value {SERVER}) multiprocessing.forkserver)"
 )
 
 

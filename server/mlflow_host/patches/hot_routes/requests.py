@@ -109,7 +109,8 @@ def _integer(value: Any) -> int:
 def _double(value: Any) -> float:
     kind = type(value)
     if kind is float and math.isfinite(value):
-        return value
+        # MLflow's statements have no zero with a sign.
+        return value + 0.0
     if kind is int and -EXACT <= value <= EXACT:
         return float(value)
     if kind is str and value in NOT_FINITE:
