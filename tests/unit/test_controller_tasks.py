@@ -371,6 +371,33 @@ MODULES = """
       retries: 2
       delay: 0
 
+    - name: Ask until it answers at last
+      ansible.builtin.shell:
+        cmd: mkdir "{{ playbook_dir }}/asked" && exit 1; rmdir "{{ playbook_dir }}/asked"
+      register: asked
+      until: asked is success
+      retries: 3
+      delay: 0
+      changed_when: false
+      check_mode: false
+
+    - name: Ask in a loop until it has failed too often
+      ansible.builtin.ping:
+        data: "{{ item }}"
+      register: refused
+      until: refused.ping == 'nothing'
+      retries: 1
+      delay: 0
+      loop: [one, two]
+      ignore_errors: true
+
+    - name: Name a host in a worker
+      ansible.builtin.add_host:
+        name: three
+
+    - name: Ask after a worker
+      ansible.builtin.ping:
+
     - name: Fail and go on
       block:
         - name: Fail
@@ -441,9 +468,8 @@ PROCESSES = """
     ("strategy", "hosts", "processes"),
     [
         ("linear", "one", 5),
-        # Only the repeated task has a worker.
-        ("mlflow_ec2.aws.warm", "one", 2),
-        # The module has one on each host as well.
+        ("mlflow_ec2.aws.warm", "one", 1),
+        # The repeated task and the module have a worker on each host.
         ("mlflow_ec2.aws.warm", "one, two", 5),
     ],
 )
@@ -536,6 +562,32 @@ def test_module_with_another_model_of_mitogen_is_left_to_a_worker() -> None:
         _worker_model = object()
         _hosts_cache = ("one",)
 
-    queued = controller_tasks._Queued(Strategy(), None, None, None, None)
+    strategy = Strategy()
+    queued = controller_tasks._Queued(strategy, None, None, None, None)
     assert not queued.has_the_play_alone()
-    queued.disconnect()
+    queued.stay_connected()
+    controller_tasks.disconnect(strategy)
+
+
+def test_connection_stays_until_it_is_disconnected() -> None:
+    """Mitogen ends it with each task; a fork must have none."""
+    closed: list[str] = []
+
+    class Model:
+        def on_binding_close(self) -> None:
+            closed.append("closed")
+
+    class Strategy:
+        _worker_model = Model()
+        _hosts_cache = ("one",)
+
+    strategy = Strategy()
+    for _ in range(2):
+        controller_tasks._Queued(strategy, None, None, None, None).stay_connected()
+        strategy._worker_model.on_binding_close()
+    assert not closed
+    controller_tasks.disconnect(strategy)
+    assert closed == ["closed"]
+    # In a worker, the connection ends with the task.
+    strategy._worker_model.on_binding_close()
+    assert closed == ["closed"] * 2

@@ -60,7 +60,8 @@ def execute(*arguments: Any) -> bool:
     That is a task with one of ``ACTIONS``, any task that its conditions skip, and each task of a
     play with one host where Mitogen has the connection, except ``WORKER_ACTIONS``. The result
     takes the way of all results, through the strategy's queue. Return whether the task was
-    executed: not one that waits, and none with an Ansible for which this was not made.
+    executed: not one with ``async`` or ``timeout``, none that is repeated while other hosts wait,
+    and none with an Ansible for which this was not made.
 
     Parameters
     ----------
@@ -73,18 +74,17 @@ def execute(*arguments: Any) -> bool:
     run = release.run
     queued = _Queued(*arguments)
     task = queued.task
-    if task.async_val or task.timeout or task.retries or task.until:
+    alone = queued.has_the_play_alone()
+    if task.async_val or task.timeout or (not alone and (task.retries or task.until)):
         return False
     # What Ansible's fork is for: a task changes itself and its variables.
     copy = task.copy(exclude_parent=True, exclude_tasks=True)
     copy._parent = task._parent  # noqa: SLF001  as Ansible copies tasks for their loops
-    if task.action in ACTIONS or queued.has_the_play_alone():
+    if task.action in ACTIONS or alone:
         # A loop reports its items before it ends.
         queued.register()
-        try:
-            return run(queued, copy, lambda _: True)
-        finally:
-            queued.disconnect()
+        queued.stay_connected()
+        return run(queued, copy, lambda _: True)
     if not task.when or task.loop is not None:
         return False
     resolve = getattr(copy, release.conditions)
@@ -139,15 +139,17 @@ class _Queued:
             and self.task.action not in WORKER_ACTIONS
         )
 
-    def disconnect(self) -> None:
-        """End the thread through which Mitogen's connection runs: a later fork must have none."""
+    def stay_connected(self) -> None:
+        """Let Mitogen's thread and its connection outlive this task, until ``disconnect``.
+
+        Mitogen ends them with each task, and most tasks of this process begin where the last one
+        has ended.
+        """
         if connections := self._connections():
-            connections.on_binding_close()
+            connections.on_binding_close = _nothing
 
     def _connections(self) -> Any:
-        """Return Mitogen's model of connections; None without Mitogen, or with another model."""
-        model = getattr(self.strategy, "_worker_model", None)
-        return model if hasattr(model, "on_binding_close") else None
+        return _connections(self.strategy)
 
     def executor(self, *task: Any) -> TaskExecutor:
         """Return Ansible's executor; of ansible-core 2.19 it takes the task and its variables."""
@@ -160,6 +162,29 @@ class _Queued:
             self.strategy._final_q,  # noqa: SLF001
             self.strategy._variable_manager,  # noqa: SLF001
         )
+
+
+def disconnect(strategy: Any) -> None:
+    """End the thread through which Mitogen's connection runs: a fork must have none.
+
+    Parameters
+    ----------
+    strategy
+        The plug-in, a ``StrategyBase``.
+    """
+    if connections := _connections(strategy):
+        vars(connections).pop("on_binding_close", None)
+        connections.on_binding_close()
+
+
+def _connections(strategy: Any) -> Any:
+    """Return Mitogen's model of connections; None without Mitogen, or with another model."""
+    model = getattr(strategy, "_worker_model", None)
+    return model if hasattr(model, "on_binding_close") else None
+
+
+def _nothing() -> None:
+    """Take the place of the model's method while its connection stays."""
 
 
 def _run_2_19(queued: _Queued, task: Any, accept: Callable[[bool], bool]) -> bool:
@@ -222,17 +247,21 @@ _RELEASES = {
 
 def runner() -> _Release | None:
     """Return how tasks of this release are executed; None for a release that is not known."""
-    release = _RELEASES.get(".".join(__version__.split(".")[:2]))
-    queued = list(inspect.signature(StrategyBase._queue_task).parameters)[1:]  # noqa: SLF001
+    return _runner(__version__, StrategyBase, TaskExecutor)
+
+
+@functools.cache
+def _runner(version: str, strategy: Any, executor: type) -> _Release | None:
+    release = _RELEASES.get(".".join(version.split(".")[:2]))
+    queued = list(inspect.signature(strategy._queue_task).parameters)[1:]  # noqa: SLF001
     if release is None or queued != _QUEUE_PARAMETERS:
         return None
-    executor = list(inspect.signature(TaskExecutor).parameters)
-    if executor != release.parameters or not _resolves_by(TaskExecutor, release.conditions):
+    parameters = list(inspect.signature(executor).parameters)
+    if parameters != release.parameters or not _resolves_by(executor, release.conditions):
         return None
     return release
 
 
-@functools.cache
 def _resolves_by(executor: type, method: str) -> bool:
     """Return whether an executor asks a task's method for the conditions, by its source.
 

@@ -69,11 +69,15 @@ class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed b
             tempfile.tempdir = "/tmp"  # noqa: S108  as Python itself has it without TMPDIR
         keep_variable_files(self._loader)
         compiled_templates.keep()
-        return super().run(*arguments, **options)
+        try:
+            return super().run(*arguments, **options)
+        finally:
+            controller_tasks.disconnect(self)
 
     def _queue_task(self, host: Any, task: Any, task_vars: Any, play_context: Any) -> None:
         if controller_tasks.execute(self, host, task, task_vars, play_context):
             return
+        controller_tasks.disconnect(self)
         # By the first task Mitogen has started its own processes, which end by themselves.
         if not StrategyModule._workers_are_bound and sys.platform == "linux":
             StrategyModule._workers_are_bound = True
