@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -64,6 +65,8 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     # Ansible inherits the method. What replaces it in a test ends with the test.
     monkeypatch.setattr(jinja.AnsibleEnvironment, "compile", compile_and_count, raising=False)
+    own = inspect.unwrap(jinja.AnsibleEnvironment.compile_expression)
+    monkeypatch.setattr(jinja.AnsibleEnvironment, "compile_expression", own)
     return texts
 
 
@@ -122,6 +125,66 @@ def test_oldest_text_is_forgotten_if_there_are_too_many(
 def test_calls_that_jinja_makes_while_it_compiles_are_found(text: str, *, constant: bool) -> None:
     environment = Environment()  # noqa: S701  nothing is rendered
     assert compiled_templates.has_constant_calls(environment, text) is constant
+
+
+EXPRESSIONS = [
+    "name == 'one'",
+    "numbers | length > 2 and name is match('o')",
+    "missing is defined",
+    "missing == 1",
+    "name | unknown_filter",
+    "1 +",
+    "name == '}}' or name in ['%}', '{{']",
+    "'/etc' is defined and nested == 'one-3'",
+    "numbers",
+    "empty",
+]
+
+
+def evaluate(expression: str) -> Any:
+    """Return what an expression gives, or the error."""
+    templar = Templar(loader=DataLoader(), variables=dict(VARIABLES))
+    try:
+        return templar.evaluate_expression(trust_as_template(expression))
+    except Exception as error:  # noqa: BLE001  each error is compared
+        return type(error).__name__, str(error)
+
+
+def test_each_expression_gives_the_same_each_time(compiled: list[str]) -> None:
+    stock = [evaluate(text) for text in EXPRESSIONS]
+    assert compiled_templates.keep()
+    first = [evaluate(text) for text in EXPRESSIONS]
+    second = [evaluate(text) for text in EXPRESSIONS]
+    assert stock == first == second
+    assert compiled
+
+
+def test_condition_is_compiled_once_for_all_values_of_its_variables(
+    compiled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+    compile_expression = Environment.compile_expression
+
+    def compile_and_count(self: Environment, source: str, *arguments: Any) -> Any:
+        parsed.append(str(source))
+        return compile_expression(self, source, *arguments)
+
+    monkeypatch.setattr(Environment, "compile_expression", compile_and_count)
+    monkeypatch.setattr(
+        compiled_templates, "EXPRESSION_PARAMETERS", ["self", "source", "arguments"]
+    )
+    assert compiled_templates.keep()
+    for name, holds in (("one", True), ("two", False), ("one", True)):
+        templar = Templar(loader=DataLoader(), variables={"name": name})
+        assert templar.evaluate_conditional(trust_as_template("name == 'one'")) is holds
+    assert parsed == ["name == 'one'"]
+    # A test of constants is asked each time.
+    for _ in range(2):
+        assert Templar(loader=DataLoader()).evaluate_conditional(
+            trust_as_template("'/etc' is defined")
+        )
+    assert parsed.count("'/etc' is defined") == 2
+    assert not compiled
 
 
 FILE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
@@ -10,14 +11,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from unittest.mock import Mock
 
 import ansible.module_utils
 import mitogen
+import mitogen.master
+import mitogen.minify
 import pytest
-from ansible.errors import AnsibleFileNotFound
 from ansible.modules import ping
-from ansible.parsing.dataloader import DataLoader
 from ansible_collections.mlflow_ec2.aws.plugins.strategy import warm
 from ansible_mitogen import module_finder, transport_config
 
@@ -133,48 +133,6 @@ def test_strategy_runs_a_module_of_a_collection_without_a_warning(tmp_path: Path
     assert "WARNING" not in done.stdout + done.stderr
 
 
-def load_variables(loader: Any, path: Path) -> Any:
-    """Load a file as Ansible loads those of `vars_files`."""
-    return loader.load_from_file(str(path), cache="vaulted", unsafe=True, trusted_as_template=True)
-
-
-def test_variable_files_unchanged_are_parsed_once_and_equal_ansibles(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "vars.yml"
-    file.write_text("a: [1, '{{ b }}']\n")
-    loader = DataLoader()
-    load = Mock(wraps=loader.load)
-    monkeypatch.setattr(loader, "load", load)
-    assert warm.keep_variable_files(loader)
-    assert warm.keep_variable_files(loader)
-
-    first, second = load_variables(loader, file), load_variables(loader, file)
-
-    assert first == second == load_variables(DataLoader(), file)
-    assert load.call_count == 1
-
-
-def test_variable_files_changed_are_parsed_again(tmp_path: Path) -> None:
-    file = tmp_path / "vars.yml"
-    loader = DataLoader()
-    warm.keep_variable_files(loader)
-    with pytest.raises(AnsibleFileNotFound):
-        load_variables(loader, file)
-    file.write_text("a: 1\n")
-    assert load_variables(loader, file) == {"a": 1}
-    file.write_text("a: 22\n")
-    assert load_variables(loader, file) == {"a": 22}
-
-
-def test_variable_files_of_another_ansible_are_left_alone() -> None:
-    loader = SimpleNamespace(load_from_file=lambda file_name, cache: (file_name, cache))
-    own = loader.load_from_file
-
-    assert not warm.keep_variable_files(loader)
-    assert loader.load_from_file is own
-
-
 def parse(text: str | None) -> Any:
     """Parse an interpreter with what Mitogen has now."""
     action = SimpleNamespace(_mitogen_discovering_interpreter=False)
@@ -230,11 +188,48 @@ def test_compilation_finds_the_imports_that_mitogen_finds(monkeypatch: pytest.Mo
     def imports() -> list[Any]:
         return [module_finder.scan(path.stem, str(path), ANSIBLE_UTILS) for path in modules]
 
-    # A plug-in may have replaced it before.
-    monkeypatch.delattr(module_finder, "compile", raising=False)
+    # A plug-in may have replaced them before.
+    for name in ("compile", "open"):
+        monkeypatch.delattr(module_finder, name, raising=False)
     theirs = imports()
     assert warm.replace_compilation()
+    before = warm._code_of.cache_info().hits
     ours = imports()
     # The files that they share were compiled once.
-    assert module_finder.compile.cache_info().hits > len(modules)
+    assert warm._code_of.cache_info().hits - before > len(modules)
     assert ours == theirs
+
+
+def test_imports_of_a_file_that_is_sent_are_those_that_mitogen_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ["ansible.module_utils.basic", "ansible_mitogen.target", "mitogen.service"]
+
+    def imports() -> list[Any]:
+        return [mitogen.master.ModuleFinder().find_related_imports(name) for name in names]
+
+    for name in names:
+        importlib.import_module(name)
+    monkeypatch.delattr(mitogen.master, "compile", raising=False)
+    theirs = imports()
+    assert all(theirs)
+    assert warm.replace_compilation()
+    assert imports() == theirs
+
+
+def test_code_is_that_of_the_source_and_not_of_another_file(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("import first\n")
+    code = warm._compile_source(b"import second\n", str(file), "exec")
+    assert code.co_names == ("second",)
+    assert warm._compile_source(b"import first\n", str(file), "exec").co_names == ("first",)
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(SyntaxError):
+        warm._compile_source(b"import\n", "<a module>", "exec")
+
+
+def test_source_is_sent_with_its_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert warm.replace_minification()
+    assert mitogen.minify.minimize_source(b"x = 1  # one\n") == "x = 1  # one\n"
+    monkeypatch.setattr(mitogen, "__version__", (0, 4, 0))
+    assert not warm.replace_minification()

@@ -7,6 +7,7 @@ then asks of AWS. Mitogen keeps one interpreter for each host and user and hands
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import inspect
@@ -14,18 +15,26 @@ import os
 import signal
 import sys
 import tempfile
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ansible.plugins.strategy.linear import StrategyModule as Linear
 from ansible_collections.mlflow_ec2.aws.plugins.plugin_utils import (
     compiled_templates,
     controller_tasks,
+    found_plugins,
+    garbage,
+    loaded_files,
+    plain_texts,
 )
 
 try:
     import ansible_mitogen.loaders  # noqa: F401 -- Mitogen requires to be imported before its strategy
     import mitogen
+    import mitogen.master
+    import mitogen.minify
     from ansible_mitogen import module_finder, planner, transport_config
     from ansible_mitogen.strategy import StrategyMixin
 
@@ -42,7 +51,8 @@ description:
   - Executes tasks without a worker of their own, with the releases of ansible-core for which this
     was made. Those that only look at variables, such as P(ansible.builtin.assert#action), and those
     that are skipped need none in any play; others need none in a play with one host.
-  - Compiles each template once, with the same releases.
+  - With the same releases, compiles each template and condition once, searches once for each
+    plug-in, copies parsed files without their texts, and does not render texts without a template.
   - On Linux, workers end with the process that started them, even if that one is killed.
 """
 
@@ -54,8 +64,6 @@ _LONGEST_TEMPORARY_DIRECTORY = 80
 _REPLACED_VERSIONS = {(0, 3, 54)}
 # Of the function that splits ansible_python_interpreter.
 _SPLIT_PARAMETERS = ["s", "candidates", "task_vars", "action", "rediscover_python"]
-# Of the loader's method, in ansible-core 2.19 to 2.21.
-_LOAD_PARAMETERS = ["file_name", "cache", "unsafe", "json_only", "trusted_as_template"]
 
 
 class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed bases
@@ -67,8 +75,12 @@ class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed b
         """Run a play."""
         if len(os.fsencode(tempfile.gettempdir())) > _LONGEST_TEMPORARY_DIRECTORY:
             tempfile.tempdir = "/tmp"  # noqa: S108  as Python itself has it without TMPDIR
-        keep_variable_files(self._loader)
+        loaded_files.keep()
         compiled_templates.keep()
+        plain_texts.keep()
+        found_plugins.keep()
+        garbage.collect_less()
+        garbage.keep_existing()
         try:
             return super().run(*arguments, **options)
         finally:
@@ -83,40 +95,6 @@ class StrategyModule(*_BASES):  # type: ignore[misc]  # mypy reads no computed b
             StrategyModule._workers_are_bound = True
             _bind_workers()
         super()._queue_task(host, task, task_vars, play_context)
-
-
-def keep_variable_files(loader: Any) -> bool:
-    """Let a loader parse each file of ``vars_files`` once, as long as the file does not change.
-
-    Ansible parses them again for each task of their play. Return whether the loader's method was
-    replaced: not with one for which this was not made. ``ANSIBLE_STRATEGY=linear`` does without.
-    """
-    load = loader.load_from_file
-    if list(inspect.signature(load).parameters) != _LOAD_PARAMETERS:
-        return False
-    if hasattr(load, "__wrapped__"):  # by an earlier play
-        return True
-    kept: dict[Any, Any] = {}
-
-    @functools.wraps(load)
-    def load_from_file(
-        file_name: str,
-        cache: str = "all",
-        unsafe: bool = False,  # noqa: FBT001, FBT002  as in the original
-        **options: Any,
-    ) -> Any:
-        # Only the files of `vars_files` are asked for in this way, and nobody changes their data.
-        path = Path(loader.path_dwim(file_name))
-        if cache != "vaulted" or not unsafe or not path.is_file():
-            return load(file_name, cache, unsafe, **options)
-        state = path.stat()
-        key = (path, state.st_mtime_ns, state.st_size, state.st_ino, *sorted(options.items()))
-        if key not in kept:
-            kept[key] = load(file_name, cache, unsafe, **options)
-        return kept[key]
-
-    loader.load_from_file = load_from_file
-    return True
 
 
 def replace_interpreter_split() -> bool:
@@ -153,26 +131,89 @@ def replace_collection_search() -> bool:
 
 
 def replace_compilation() -> bool:
-    """Let Mitogen compile each file once that it searches for the imports of modules.
+    """Let Mitogen take the code of files from Python's own cache where it searches for imports.
 
-    It searches the files of ansible.module_utils again for each module that imports them. Return
-    whether it was replaced: not with another Mitogen.
+    It compiles the files of ansible.module_utils again for each module that imports them, and each
+    file that it sends to a host. Return whether it was replaced: not with another Mitogen.
     """
     if mitogen.__version__ not in _REPLACED_VERSIONS:
         return False
-    # It shadows the built-in function in this one module.
-    module_finder.compile = functools.lru_cache(maxsize=None)(compile)
+    # They shadow the built-in functions in these modules.
+    module_finder.open = _open_source
+    module_finder.compile = mitogen.master.compile = _compile_source
     return True
+
+
+def replace_minification() -> bool:
+    """Let Mitogen send its own files with their comments.
+
+    To take them out lasts longer than to send them. Return whether it was replaced: not with
+    another Mitogen.
+    """
+    minify = mitogen.minify
+    parameters = list(inspect.signature(minify.minimize_source).parameters)
+    if mitogen.__version__ not in _REPLACED_VERSIONS or parameters != ["source"]:
+        return False
+    minify.minimize_source = _text_of
+    return True
+
+
+def _text_of(source: Any) -> Any:
+    return mitogen.core.to_text(source)
+
+
+class _Source(bytes):
+    """What a file of Python has, and the path of that file."""
+
+    path: str
+
+
+def _open_source(path: str, mode: str = "r") -> Any:
+    if mode != "rb":
+        return Path(path).open(mode)
+    source = _Source(Path(path).read_bytes())
+    source.path = str(path)
+    return contextlib.nullcontext(SimpleNamespace(read=lambda: source))
+
+
+def _compile_source(source: Any, path: str, mode: str) -> Any:
+    """Compile as the built-in function does, or return the same code without that."""
+    file = Path(source.path if isinstance(source, _Source) else path)
+    known = isinstance(source, _Source) or (
+        isinstance(source, bytes) and file.is_file() and file.read_bytes() == source
+    )
+    return _code_of(str(file)) if known and file.suffix == ".py" else compile(source, path, mode)
+
+
+@functools.cache
+def _code_of(path: str) -> Any:
+    return _CodeReader(_CodeReader.__name__, path).get_code(_CodeReader.__name__)
+
+
+class _CodeReader(SourceFileLoader):
+    """Reads code from Python's cache if it is there and new enough, and never writes it."""
+
+    def set_data(self, path: str, data: Any, *, _mode: int = 0) -> None:
+        """Write nothing: a file that is searched is not imported here."""
 
 
 def _load_collections(invocation: Any) -> None:
     """Add the folders of all installed collections to the path of a module."""
     import ansible_collections  # noqa: PLC0415  Ansible makes this package when it starts
 
-    for root in ansible_collections.__path__:
-        for name in ("MANIFEST.json", "galaxy.yml"):
-            found = {str(path.parent) for path in Path(root).glob(f"*/*/{name}")}
-            invocation._extra_sys_paths.update(found)  # noqa: SLF001  as Mitogen does
+    found = _collections(tuple(ansible_collections.__path__))
+    invocation._extra_sys_paths.update(found)  # noqa: SLF001  as Mitogen does
+
+
+@functools.cache
+def _collections(roots: tuple[str, ...]) -> frozenset[str]:
+    """Return the folders of the collections below some folders, which stay the same in a run."""
+    return frozenset(
+        str(path.parent)
+        for root in roots
+        for name in ("MANIFEST.json", "galaxy.yml")
+        for path in Path(root).glob(f"*/*/{name}")
+    )
 
 
 def _bind_workers() -> None:
@@ -196,3 +237,4 @@ if len(_BASES) > 1:
     replace_interpreter_split()
     replace_collection_search()
     replace_compilation()
+    replace_minification()
