@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials
+from botocore.handlers import BUILTIN_HANDLERS
+from botocore.hooks import EVENT_ALIASES, EventAliaser, HierarchicalEmitter
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.session import Session
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Permanent credentials, and botocore's own method, which the module replaces."""
     monkeypatch.setattr(Session, "create_client", Session.create_client)
+    monkeypatch.setattr(EventAliaser, "__init__", EventAliaser.__init__)
     for name, value in (("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")):
         monkeypatch.setenv(name, value)
 
@@ -207,3 +211,37 @@ def test_session_with_other_arguments_is_left_alone(
 
     assert run_module("botocore_cache")["clients"] == 0
     assert client("sts") is not client("sts")
+
+
+def present_names(aliaser: Any) -> list[str]:
+    """Return the present names of events with a handler, and of some with a former name."""
+    names = [handler[0] for handler in BUILTIN_HANDLERS]
+    names += [f"before-call.{name}.DescribeSomething" for name in EVENT_ALIASES]
+    return [aliaser._alias_event_name(name) for name in names]
+
+
+def test_sessions_share_the_names_of_events(run_module: RunModule) -> None:
+    theirs = present_names(EventAliaser(HierarchicalEmitter()))
+    for _ in range(2):
+        run_module("botocore_cache")
+    first, second = (EventAliaser(HierarchicalEmitter()) for _ in range(2))
+    assert present_names(first) == present_names(copy.copy(second)) == theirs
+    assert vars(first)["_alias_name_cache"] is vars(copy.copy(second))["_alias_name_cache"]
+
+
+def test_events_of_another_table_have_names_of_their_own(run_module: RunModule) -> None:
+    run_module("botocore_cache")
+    assert EventAliaser(HierarchicalEmitter())._alias_event_name("a.b") == "a.b"
+    other = EventAliaser(HierarchicalEmitter(), {"a": "c"})
+    assert other._alias_event_name("a.b") == "c.b"
+
+
+def test_aliaser_with_other_arguments_is_left_alone(
+    run_module: RunModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def initialise(self: Any, emitter: Any) -> None:
+        """Take something else."""
+
+    monkeypatch.setattr(EventAliaser, "__init__", initialise)
+    run_module("botocore_cache")
+    assert EventAliaser.__init__ is initialise

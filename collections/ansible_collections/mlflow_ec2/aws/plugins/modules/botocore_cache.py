@@ -15,6 +15,8 @@ description:
   - Makes sessions with the same settings and the same permanent credentials share their clients,
     and with them the connections to AWS. Clients with credentials that botocore renews (SSO, an
     assumed role, the role of a host) are not shared.
+  - Makes sessions share the present names of events, which botocore otherwise derives from their
+    former names again for each session.
   - It has an effect only with strategy C(warm), where the interpreter continues after a task, and
     only with a botocore whose loaders have a cache each, and whose sessions create clients from the
     arguments that this module knows.
@@ -52,6 +54,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 try:
     from botocore.credentials import Credentials
+    from botocore.hooks import EVENT_ALIASES, EventAliaser
     from botocore.loaders import Loader
     from botocore.session import Session
 except ImportError:
@@ -72,6 +75,9 @@ _ARGUMENTS = (
     "config",
     "aws_account_id",
 )
+_ALIASER_ARGUMENTS = ("self", "event_emitter", "event_aliases")
+# Where botocore has the present names of events.
+_NAMES = "_alias_name_cache"
 # What a configuration was made with.
 _OPTIONS = "_user_provided_options"
 _VARIABLES = ("AWS_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_")
@@ -142,6 +148,37 @@ def keep_clients() -> dict[str, Any]:
     return clients
 
 
+def keep_event_names() -> dict[str, str]:
+    """Let sessions share the names of events, which follow from a table of botocore alone.
+
+    Returns
+    -------
+    dict
+        The present name by each name that was used. It stays empty with a botocore for which this
+        was not made.
+    """
+    initialise = EventAliaser.__init__
+    shared = getattr(initialise, "names", None)
+    if shared is not None:
+        return cast("dict[str, str]", shared)
+    names: dict[str, str] = {}
+    if tuple(inspect.signature(initialise).parameters) != _ALIASER_ARGUMENTS:
+        return names
+    if vars(EventAliaser(None)).get(_NAMES) != {}:
+        return names
+
+    @functools.wraps(initialise)
+    def __init__(self: Any, event_emitter: Any, event_aliases: Any = None) -> None:  # noqa: N807
+        initialise(self, event_emitter, event_aliases)
+        # A copy, as each client has one, has a copy of the table.
+        if event_aliases is None or event_aliases == EVENT_ALIASES:
+            setattr(self, _NAMES, names)
+
+    cast("Any", __init__).names = names
+    EventAliaser.__init__ = __init__
+    return names
+
+
 def key_of(self: Any, config: Any = None, **arguments: Any) -> str | None:
     """Return all that a client of a session depends on; None for one that is not shared."""
     credentials = self.get_credentials()
@@ -172,6 +209,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     if Loader is None:
         module.fail_json(msg=missing_required_lib("botocore"))
+    keep_event_names()
     module.exit_json(
         changed=False, kept=sum(map(len, keep().values())), clients=len(keep_clients())
     )
