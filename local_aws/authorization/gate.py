@@ -107,6 +107,8 @@ class Gate:
         flask.g.caller = callers.ANONYMOUS
         try:
             signature = signatures.read(request.headers, uri)
+        except signatures.MalformedAddressError as error:
+            return Refusal(Cause.MALFORMED_ADDRESS, str(error))
         except signatures.MalformedError as error:
             return Refusal(Cause.MALFORMED, str(error))
         if signature is None:
@@ -131,6 +133,8 @@ class Gate:
             (Cause.EXPIRED, lambda: signature.token in self._settings.expired),
             (Cause.UNKNOWN_TOKEN, lambda: signature.token != caller.token),
             (Cause.EXPIRED, lambda: caller.expiration is not None and caller.expiration < now),
+            (Cause.EARLY_ADDRESS, lambda: signature.is_early(now)),
+            (Cause.EXPIRED_ADDRESS, lambda: signature.is_over(now)),
             (Cause.LATE, lambda: not signature.is_in_time(now)),
             (
                 Cause.SIGNATURE,

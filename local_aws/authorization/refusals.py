@@ -17,9 +17,12 @@ class Cause(Enum):
     """Why a call is refused."""
 
     DENIED = "denied"
+    EARLY_ADDRESS = "address of the future"
     EXPIRED = "expired"
+    EXPIRED_ADDRESS = "expired address"
     LATE = "late"
     MALFORMED = "malformed"
+    MALFORMED_ADDRESS = "malformed address"
     MISSING = "missing"
     SIGNATURE = "signature"
     UNKNOWN_KEY = "unknown key"
@@ -32,9 +35,12 @@ _QUERY = frozenset({"cloudwatch", "iam", "rds", "sns", "sts"})
 _SNS_DENIED = "AuthorizationError"
 _S3 = {
     Cause.DENIED: "AccessDenied",
+    Cause.EARLY_ADDRESS: "AccessDenied",
     Cause.EXPIRED: "ExpiredToken",
+    Cause.EXPIRED_ADDRESS: "AccessDenied",
     Cause.LATE: "RequestTimeTooSkewed",
     Cause.MALFORMED: "AuthorizationHeaderMalformed",
+    Cause.MALFORMED_ADDRESS: "AuthorizationQueryParametersError",
     Cause.MISSING: "AccessDenied",
     Cause.SIGNATURE: "SignatureDoesNotMatch",
     Cause.UNKNOWN_KEY: "InvalidAccessKeyId",
@@ -70,7 +76,15 @@ _JSON = {
     Cause.UNKNOWN_KEY: "UnrecognizedClientException",
     Cause.UNKNOWN_TOKEN: "UnrecognizedClientException",
 }
+# Causes of presigned addresses, and how other services than S3 call them.
+_OF_ADDRESSES = {
+    Cause.EARLY_ADDRESS: Cause.LATE,
+    Cause.EXPIRED_ADDRESS: Cause.LATE,
+    Cause.MALFORMED_ADDRESS: Cause.MALFORMED,
+}
 _MESSAGES = {
+    Cause.EARLY_ADDRESS: "Request is not yet valid",
+    Cause.EXPIRED_ADDRESS: "Request has expired",
     Cause.EXPIRED: "The security token included in the request is expired",
     Cause.LATE: "The difference between the request time and the current time is too large.",
     Cause.MISSING: "Request is missing Authentication Token",
@@ -100,11 +114,12 @@ class Refusal:
         """Return AWS's error code in the answers of a service."""
         if service == "s3":
             return _S3[self.cause]
+        cause = _OF_ADDRESSES.get(self.cause, self.cause)
         if service == "ec2":
-            return _EC2[self.cause]
-        if service == "sns" and self.cause is Cause.DENIED:
+            return _EC2[cause]
+        if service == "sns" and cause is Cause.DENIED:
             return _SNS_DENIED
-        return (_QUERY_CODES if service in _QUERY else _JSON)[self.cause]
+        return (_QUERY_CODES if service in _QUERY else _JSON)[cause]
 
     @property
     def text(self) -> str:

@@ -29,12 +29,18 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 S3_SKEW = timedelta(minutes=15)
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
 SKEW = timedelta(minutes=5)
+# https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html
+LONGEST_SECONDS = 604_800
 _TIME = "%Y%m%dT%H%M%SZ"
 _HASH_HEADER = "x-amz-content-sha256"
 
 
 class MalformedError(ValueError):
     """A signature is not valid; the message says why."""
+
+
+class MalformedAddressError(MalformedError):
+    """A signature in a presigned address is not valid; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,30 @@ class Signature:
     token: str | None
     expires: int | None = None
 
+    @property
+    def _signed(self) -> datetime | None:
+        try:
+            return datetime.strptime(self.time, _TIME).replace(tzinfo=UTC)
+        except ValueError:
+            return None
+
+    def is_early(self, now: datetime) -> bool:
+        """Return whether it is that of a presigned address that is not valid yet."""
+        signed = self._signed
+        return self.expires is not None and signed is not None and now < signed - S3_SKEW
+
+    def is_over(self, now: datetime) -> bool:
+        """Return whether it is that of a presigned address that is not valid any more."""
+        signed = self._signed
+        if self.expires is None or signed is None:
+            return False
+        return now > signed + timedelta(seconds=self.expires)
+
     def is_in_time(self, now: datetime) -> bool:
         """Return whether the request may be answered now."""
-        try:
-            signed = datetime.strptime(self.time, _TIME).replace(tzinfo=UTC)
-        except ValueError:
-            return False
-        if self.expires is not None:
-            return signed - S3_SKEW <= now <= signed + timedelta(seconds=self.expires)
+        signed = self._signed
+        if signed is None or self.expires is not None:
+            return signed is not None and not self.is_early(now) and not self.is_over(now)
         return abs(now - signed) <= (S3_SKEW if self.service == "s3" else SKEW)
 
 
@@ -141,10 +163,15 @@ def _from_header(header: str, headers: Headers) -> Signature:
 
 def _from_query(query: Mapping[str, str]) -> Signature:
     if query.get("X-Amz-Algorithm") != ALGORITHM:
-        raise MalformedError("X-Amz-Algorithm only supports AWS4-HMAC-SHA256")
+        raise MalformedAddressError("X-Amz-Algorithm only supports AWS4-HMAC-SHA256")
     expires = query.get("X-Amz-Expires", "")
     if not (expires.isascii() and expires.isdecimal()):
-        raise MalformedError("X-Amz-Expires should be a number")
+        raise MalformedAddressError("X-Amz-Expires should be a number")
+    if int(expires) > LONGEST_SECONDS:
+        raise MalformedAddressError(
+            "X-Amz-Expires must be less than a week (in seconds) that is, the given X-Amz-Expires"
+            f" must be less than {LONGEST_SECONDS} seconds"
+        )
     return _signature(
         {
             name: query.get(f"X-Amz-{name}", "")

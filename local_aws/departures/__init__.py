@@ -33,6 +33,7 @@ from local_aws.services.s3 import (
     bytes_on_disk,
     conditional_writes,
     object_lock,
+    uploads,
     versions,
 )
 from local_aws.services.servicequotas import quotas
@@ -67,6 +68,7 @@ _ALL = (
     confirmation,
     pages,
     bucket_list,
+    uploads,
     object_lock,
     versions,
     requests,
