@@ -537,6 +537,24 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
     "mlflow_allowed_destinations": file(
         "/etc/tracking/mlflow.env", '^MLFLOW_HOST_ALLOWED_DESTINATIONS="10.9.0.0/24"$'
     ),
+    "mlflow_artifacts_presigned": Resource(
+        lambda d: (
+            "presigned"
+            in d.aws.client("iam").list_role_policies(RoleName="knobs-own-host")["PolicyNames"],
+            d.client_environment["MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE"],
+            '\nMLFLOW_HOST_PRESIGNED="only"\n' in d.read("/etc/tracking/mlflow.env"),
+        ),
+        (True, "1", True),
+    ),
+    "mlflow_artifacts_presigned_max_size": file(
+        "/etc/tracking/mlflow.env", f'^MLFLOW_HOST_PRESIGNED_MAX_BYTES="{700 * 2**20}"$'
+    ),
+    "mlflow_artifacts_presigned_seconds": file(
+        "/etc/tracking/mlflow.env", '^MLFLOW_HOST_PRESIGNED_SECONDS="77"$'
+    ),
+    "mlflow_artifacts_presigned_upload_seconds": file(
+        "/etc/tracking/mlflow.env", '^MLFLOW_HOST_PRESIGNED_UPLOAD_SECONDS="99"$'
+    ),
     "mlflow_auth_cache_ttl": file("/etc/tracking/basic_auth.ini", "^auth_cache_ttl_seconds = 5$"),
     "mlflow_bootstrap_lock_file": file(
         "/srv/tracking/bootstrap/requirements.txt", r"\A# settings$"

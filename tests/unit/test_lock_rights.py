@@ -30,6 +30,18 @@ def policy() -> dict[str, Any]:
     return rendered
 
 
+def test_host_lists_parts_of_artifacts_only() -> None:
+    variables = yaml.safe_load((ROOT / "roles/aws_iam/vars/main.yml").read_text())
+    text = yaml.safe_dump(variables["__aws_iam_presigned_policy"])
+    document = yaml.safe_load(text.replace("{{ aws_s3.arn }}", BUCKET))
+
+    [statement] = document["Statement"]
+    assert statement["Action"] == "s3:ListMultipartUploadParts"
+    for key, allowed in (("artifacts/1/model", True), (LOCK, False), ("recovery/1", False)):
+        request = Request(statement["Action"], f"{BUCKET}/{key}", (ROLE,), ACCOUNT, {})
+        assert evaluate(request, Policies(identity=[document])).allowed is allowed
+
+
 @pytest.mark.parametrize(
     ("key", "allowed"), [("artifacts/1/model", True), (LOCK, False), ("artifacts", False)]
 )

@@ -18,6 +18,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+from mlflow_host import presigned
 from mlflow_host.fences import sources
 from mlflow_host.fences.fence import Fence, read_release, tested_releases
 from mlflow_host.settings import EX_CONFIG, PROGRAM
@@ -34,6 +35,7 @@ AUTH = "mlflow/server/auth/__init__.py"
 FASTAPI = "mlflow/server/fastapi_app.py"
 ARTIFACT_ROUTER = "mlflow/server/artifact_router.py"
 TRACKING = "mlflow/store/tracking/sqlalchemy_store.py"
+ARTIFACT_REPO = "mlflow/store/artifact/artifact_repo.py"
 REGISTRY = "mlflow/store/artifact/artifact_repository_registry.py"
 MODELS = "mlflow/store/tracking/dbmodels/models.py"
 MESSAGES = "mlflow/protos/service_pb2.py"
@@ -173,6 +175,39 @@ FENCES = (
             f"{ARTIFACT_ROUTER}:_get_workspace_scoped_path",
             f"{ARTIFACT_ROUTER}:download_artifact",
         ),
+    ),
+    # With older releases, everybody who can log in gets addresses for every download.
+    Fence(
+        "presigned",
+        required=True,
+        functions=(
+            *(
+                f"{HANDLERS}:{function}"
+                for function in (
+                    *("_create_multipart_upload_artifact", "_complete_multipart_upload_artifact"),
+                    *("_abort_multipart_upload_artifact", "_get_presigned_download_url"),
+                    *("_create_presigned_upload_url", "_create_presigned_download_url"),
+                    *("_validate_support_multipart_upload", "_validate_support_presigned_upload"),
+                    *("_validate_support_multipart_download", "build_server_info_payload"),
+                    *("_content_disposition_attachment", "_validate_support_presigned_download"),
+                )
+            ),
+            *(
+                f"{AUTH}:{function}"
+                for function in (
+                    *("_is_proxy_artifact_path", "_get_proxy_artifact_validator"),
+                    *("_authorize_flask_artifact_proxy", "_artifact_proxy_path"),
+                    "validate_can_update_run_or_logged_model",
+                )
+            ),
+            f"{ARTIFACT_REPO}:MultipartUploadMixin.create_multipart_upload",
+            f"{ARTIFACT_REPO}:MultipartUploadMixin.complete_multipart_upload",
+            f"{ARTIFACT_REPO}:MultipartUploadMixin.abort_multipart_upload",
+            f"{ARTIFACT_REPO}:MultipartDownloadMixin.get_download_presigned_url",
+            f"{ARTIFACT_REPO}:PresignedUploadMixin.create_presigned_upload_url",
+        ),
+        switch=presigned.MODE,
+        oldest="3.17.2",
     ),
     Fence(
         "wsgi_bridge",
@@ -338,6 +373,8 @@ def breaches() -> dict[str, list[str]]:
             if installed == tested
             else [f"{fence.package} is {installed}, and it was tested with {tested}"]
         )
+        if fence.is_on() and fence.is_older(mlflow):
+            found[fence.patch].append(f"MLflow {mlflow} is older than {fence.oldest}")
     return found
 
 
@@ -349,6 +386,8 @@ def choose() -> tuple[str, ...]:
     wanted = os.environ.get(WANTED)
     result = []
     for fence in FENCES:
+        if not fence.is_on():
+            continue
         reasons = "; ".join(found[fence.patch])
         if fence.required and reasons:
             logger.error(

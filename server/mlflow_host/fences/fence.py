@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.resources import files
@@ -36,6 +38,10 @@ class Fence:
         Whether it leaves out middlewares. Those that it knows are recorded for each release.
     package
         The package that it changes.
+    switch
+        Variable of the environment that switches it on; "" if it is always on.
+    oldest
+        The first release with which it is safe; "" for any.
     """
 
     patch: str
@@ -45,6 +51,17 @@ class Fence:
     messages: dict[str, tuple[str, ...]] = field(default_factory=dict)
     middlewares: bool = False
     package: str = "mlflow"
+    switch: str = ""
+    oldest: str = ""
+
+    def is_on(self) -> bool:
+        """Say whether the environment switches the patch on."""
+        return not self.switch or os.environ.get(self.switch, "off") != "off"
+
+    def is_older(self, mlflow: str) -> bool:
+        """Say whether a release of MLflow is older than the first one that is safe."""
+        numbers = [[int(one) for one in re.findall(r"\d+", name)] for name in (mlflow, self.oldest)]
+        return bool(self.oldest) and numbers[0] < numbers[1]
 
     def breaches(self, release: Release, root: Path) -> list[str]:
         """Return what differs in the sources below `root`; nothing if the patch fits."""

@@ -121,27 +121,39 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     yield from started(LocalAws(tmp_path_factory.mktemp("aws"), free_port()))
 
 
+def environ_of(aws: LocalAws, relay: Relay, temporary: Path) -> dict[str, str]:
+    """Return the environment of a server whose S3 is behind the relay."""
+    return {
+        "AWS_ENDPOINT_URL": f"https://127.0.0.1:{relay.port}",
+        "AWS_CA_BUNDLE": str(aws.directory / "ca.pem"),
+        "AWS_CONFIG_FILE": str(aws.directory / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(aws.directory / "config"),
+        "TMPDIR": str(temporary),
+    }
+
+
 @pytest.fixture(scope="session")
-def store(aws: LocalAws, version: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def bucket(aws: LocalAws) -> str:
+    aws.client("s3").create_bucket(Bucket=BUCKET)
+    return BUCKET
+
+
+@pytest.fixture(scope="session")
+def store(
+    aws: LocalAws, bucket: str, version: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
     s3 = aws.client("s3")
-    s3.create_bucket(Bucket=BUCKET)
     directory, temporary = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("temporary")
     with running_cluster() as cluster, Relay(aws.port) as relay:
         cluster.execute("CREATE DATABASE artifacts")
-        environ = {
-            "AWS_ENDPOINT_URL": f"https://127.0.0.1:{relay.port}",
-            "AWS_CA_BUNDLE": str(aws.directory / "ca.pem"),
-            "AWS_CONFIG_FILE": str(aws.directory / "config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(aws.directory / "config"),
-            "TMPDIR": str(temporary),
-        }
+        environ = environ_of(aws, relay, temporary)
         with deployed_server(
             cluster,
             "artifacts",
             directory,
             environ,
             version=version,
-            mlflow_artifacts_destination=f"s3://{BUCKET}/root",
+            mlflow_artifacts_destination=f"s3://{bucket}/root",
             mlflow_aws_region="us-east-1",
         ) as server:
             made = server.session().post(

@@ -130,3 +130,29 @@ def test_fence_added_middleware_does_not_fit(tmp_path: Path) -> None:
     [breach] = fence.breaches(release(), root)
 
     assert breach.startswith(f"{SERVER} has the middlewares")
+
+
+@pytest.mark.parametrize(
+    ("mode", "mlflow", "fits"),
+    [
+        ("on", "3.17.2", True),
+        ("on", "3.14.0", False),
+        ("only", "3.9.1", False),
+        ("off", "3.14.0", True),
+        ("on", "3.100.0", True),
+    ],
+)
+def test_presigned_old_release_does_not_fit(
+    monkeypatch: pytest.MonkeyPatch, mode: str, mlflow: str, *, fits: bool
+) -> None:
+    """Older releases sign addresses for everybody who can log in."""
+    monkeypatch.setenv("MLFLOW_HOST_PRESIGNED", mode)
+    [fence] = [one for one in FENCES if one.patch == "presigned"]
+
+    assert (fence.is_on() and fence.is_older(mlflow)) is not fits
+
+
+def test_choose_off_leaves_presigned_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_HOST_PRESIGNED", raising=False)
+
+    assert [one.patch for one in FENCES if not one.is_on()] == ["presigned"]

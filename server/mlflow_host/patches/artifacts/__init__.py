@@ -7,7 +7,8 @@ not depend on the artifact's size.
 
 MLflow's class for S3 also offers presigned addresses of S3. A client that gets one sends its bytes
 past the proxy, the login and the security group. The class here does not offer them, so the server
-does not advertise them and refuses to make one.
+does not advertise them and refuses to make one. The patch `presigned` offers them, if the operator
+switches it on.
 """
 
 from __future__ import annotations
@@ -108,9 +109,19 @@ class StreamingS3ArtifactRepository(artifact_repo.ArtifactRepository):
 
     It uses MLflow's class for S3 and does not inherit from it: the server advertises presigned
     transfers if its repository is an instance of `MultipartUploadMixin`, `MultipartDownloadMixin`
-    or `PresignedUploadMixin`, and otherwise refuses them in the way that clients expect. A class
-    that offers them would inherit from this one and from those three.
+    or `PresignedUploadMixin`, and otherwise refuses them in the way that clients expect. The class
+    of the patch `presigned` inherits from this one and from those three.
+
+    Attributes
+    ----------
+    preview_bytes
+        The largest artifact that the server sends; None for any.
+    preview_refusal
+        Why it does not send a larger one, and the cure.
     """
+
+    preview_bytes: int | None = None
+    preview_refusal = ""
 
     def __init__(
         self, artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None

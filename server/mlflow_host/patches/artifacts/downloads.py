@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from flask import Response as FlaskResponse
 from flask import request
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.server import handlers
 from mlflow.utils.mime_type_utils import _guess_mime_type
 from starlette.responses import StreamingResponse
@@ -55,7 +57,18 @@ RANGE = re.compile(
 
 
 class Store(Protocol):
-    """The artifact repository, as far as downloads need it."""
+    """The artifact repository, as far as downloads need it.
+
+    Attributes
+    ----------
+    preview_bytes
+        The largest artifact that is sent; None for any.
+    preview_refusal
+        Why a larger one is not sent, and the cure.
+    """
+
+    preview_bytes: int | None
+    preview_refusal: str
 
     def describe(self, artifact_path: str) -> dict[str, Any]:
         """Return the object's description, as S3 answers HeadObject."""
@@ -166,11 +179,14 @@ def answer_request(store: Store, artifact_path: str, method: str, fields: Fields
     Raises
     ------
     MlflowException
-        If there is no such artifact, or if it is a directory.
+        If there is no such artifact, if it is a directory, or if it is larger than what is sent.
     """
     name = posixpath.basename(artifact_path)
     if method != "HEAD" and not any(field in fields for field in CONDITIONS):
         found = store.open(artifact_path)
+        if _is_too_large(store, found):
+            found["Body"].close()
+            raise MlflowException(store.preview_refusal, error_code=PERMISSION_DENIED)
         return Answer(HTTPStatus.OK, _headers(name, found), Body(found["Body"]))
     found = store.describe(artifact_path)
     headers = _headers(name, found)
@@ -179,6 +195,8 @@ def answer_request(store: Store, artifact_path: str, method: str, fields: Fields
         return Answer(status, {field: headers[field] for field in kept}, Body())
     if method == "HEAD":
         return Answer(HTTPStatus.OK, headers, Body())
+    if _is_too_large(store, found):
+        raise MlflowException(store.preview_refusal, error_code=PERMISSION_DENIED)
     # What was described is what is sent, also if somebody replaces the object in between.
     conditions = {"IfMatch": found["ETag"]}
     wanted = _wanted_range(found, fields)
@@ -202,6 +220,10 @@ def answer_request(store: Store, artifact_path: str, method: str, fields: Fields
 def answer_flask(store: Store, artifact_path: str) -> FlaskResponse:
     """Answer the request that Flask is working at."""
     return answer_request(store, artifact_path, request.method, request.headers).flask()
+
+
+def _is_too_large(store: Store, found: dict[str, Any]) -> bool:
+    return store.preview_bytes is not None and found["ContentLength"] > store.preview_bytes
 
 
 def _headers(name: str, found: dict[str, Any]) -> dict[str, str]:
