@@ -186,6 +186,7 @@ bench: system-test $(VENV)/.test ## how fast it is, compared with the alternativ
 	$(BIN)/python -m tests.bench.server
 	$(BIN)/python -m tests.bench.experiments
 	scripts/as-root.sh $(BIN)/python -m tests.bench.provisioning
+	scripts/as-root.sh env PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.bench.artifacts
 
 .PHONY: aws-report
 aws-report: $(VENV)/.up ## packs the transcript AWS_TRANSCRIPT of a run, to send it (docs/transcripts.md)
