@@ -184,6 +184,7 @@ bench: export PYTHONPATH := collections:server
 bench: system-test $(VENV)/.test ## how fast it is, compared with the alternatives
 	$(BIN)/python -m tests.bench.metrics_endpoint
 	$(BIN)/python -m tests.bench.server
+	$(BIN)/python -m tests.bench.fairness
 	$(BIN)/python -m tests.bench.experiments
 	scripts/as-root.sh $(BIN)/python -m tests.bench.provisioning
 	scripts/as-root.sh env PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.bench.artifacts

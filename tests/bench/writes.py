@@ -18,7 +18,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from tests.tracking_server import Server, free_port, wait
@@ -108,10 +108,22 @@ FROM runs r WHERE run_uuid = %(run)s""",
 }
 
 
+class Address(Protocol):
+    """Where a server is, and how one logs in."""
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+
+    @property
+    def authorization(self) -> str | None:
+        """The header that logs in, if it has logins."""
+
+
 class Client:
     """A connection that is kept, to one run of one server."""
 
-    def __init__(self, server: Server, experiment: str) -> None:
+    def __init__(self, server: Address, experiment: str) -> None:
         """Connect, and create a run that holds what a small training job logs."""
         self._connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=120)
         self._headers = {"Content-Type": "application/json"}
@@ -120,13 +132,14 @@ class Client:
         self._experiment, self.run = experiment, ""
         self.run = self.ask("create run")["run"]["info"]["run_id"]
         params = [{"key": f"depth {number}", "value": "1"} for number in range(6)]
-        self._send("log-batch", {"run_id": self.run, "params": params, "metrics": _metrics(KEYS)})
+        self.send("log-batch", {"run_id": self.run, "params": params, "metrics": _metrics(KEYS)})
 
     def ask(self, name: str) -> Any:
         """Send one of the requests; return the answer."""
-        return self._send(*REQUESTS[name](self.run, self._experiment))
+        return self.send(*REQUESTS[name](self.run, self._experiment))
 
-    def _send(self, path: str, body: dict[str, Any] | None) -> Any:
+    def send(self, path: str, body: dict[str, Any] | None) -> Any:
+        """Send a request of a run; return the answer."""
         try:
             return self._send_once(path, body)
         except ConnectionError:

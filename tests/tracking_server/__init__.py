@@ -286,6 +286,8 @@ def stock_server(cluster: Cluster, database: str, directory: Path) -> Iterator[S
         *(str(python.parent / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)),
         *("--backend-store-uri", cluster.url(database)),
         *("--artifacts-destination", str(directory / "stock-artifacts")),
+        # Workers that import MLflow for more than 5 s would be killed, on a busy machine all.
+        *("--uvicorn-opts", f"--timeout-worker-healthcheck {SECONDS_TO_START:.0f}"),
     ]
     environ = os.environ | {
         "MLFLOW_DISABLE_TELEMETRY": "true",

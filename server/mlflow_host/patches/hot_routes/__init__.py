@@ -8,6 +8,7 @@ are MLflow's, which gets the request as it came. docs/patches.md names the route
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -114,6 +115,8 @@ class HotRoutes:
         """Hand to `app` what is not answered here."""
         self._app, self._database, self._counters = app, database, counters
         self._logins = Logins(database)
+        # One at a time, so that those who log much leave threads and connections to others.
+        self._large = asyncio.Semaphore(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -129,7 +132,12 @@ class HotRoutes:
             except ClientGoneError:
                 return
             receive = replay(body, receive, is_whole=is_whole)
-        outcome = await self._carry_out(route, scope, header, body) if is_whole else Outcome()
+        outcome = Outcome()
+        if is_whole and len(body) > LONGEST_ON_THE_LOOP:
+            async with self._large:
+                outcome = await self._carry_out(route, scope, header, body)
+        elif is_whole:
+            outcome = await self._carry_out(route, scope, header, body)
         if outcome.answer is not None:
             await send_json(send, outcome.status, outcome.answer)
         elif outcome.lesson:
