@@ -101,7 +101,11 @@ class Site(sites.Site):
 
     def sql(self, statement: str) -> str:
         """Run a statement as the superuser, past the database's network."""
-        command = ("psql", "-qAtX", "--username=rdsadmin", "--dbname=mlflow", "-c", statement)
+        # The default folder of a psql is the one it was built with; RDS's servers use this one.
+        command = (
+            *("psql", "-qAtX", "--host=/run/postgresql"),
+            *("--username=rdsadmin", "--dbname=mlflow", "-c", statement),
+        )
         return self.podman.run(
             "exec", "--user=postgres", self.database_container, *command
         ).stdout.strip()

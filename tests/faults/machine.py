@@ -40,8 +40,10 @@ group, main = (
 first = pathlib.Path(f"/sys/fs/cgroup/memory{group}")
 folder = first if first.exists() else pathlib.Path(f"/sys/fs/cgroup{group}")
 counters = folder / ("memory.oom_control" if first.exists() else "memory.events")
-forking = run("pgrep", "--delimiter=,", "--parent", main)
-for worker in run("pgrep", "--parent", forking).split():
+# The supervisor adopts the workers from the process that has forked them.
+workers = run("pgrep", "--parent", main).split()
+assert workers, f"{unit}: process {main} has no workers"
+for worker in workers:
     pathlib.Path(f"/proc/{worker}/oom_score_adj").write_text(score)
 (folder / "cgroup.procs").write_text("0")
 

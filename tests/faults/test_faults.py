@@ -33,7 +33,8 @@ FAULTS = (
 )
 DROP_IN = "/run/systemd/system/mlflow.service.d/bug.conf"
 BUG_FOLDER = "/usr/local/lib/planted-bug"
-# Python imports it at its start. MLflow's store is changed as soon as it is imported.
+# Python imports it at its start. MLflow's store is changed as soon as it is imported. The hot routes
+# do not call it, so the server runs without the optional patches.
 BUG = """\
 import sys
 import threading
@@ -95,7 +96,8 @@ def test_server_that_acknowledges_before_it_commits_is_caught(site: Site) -> Non
     site.host(
         f"mkdir -p {BUG_FOLDER} $(dirname {DROP_IN})\n"
         f"cat >{BUG_FOLDER}/sitecustomize.py <<'END'\n{BUG}END\n"
-        f'printf "[Service]\\nEnvironment=PYTHONPATH={BUG_FOLDER}\\n" >{DROP_IN}\n'
+        f'printf "PYTHONPATH={BUG_FOLDER}\\nMLFLOW_HOST_PATCHES=\\n" >{BUG_FOLDER}/bug.env\n'
+        f'printf "[Service]\\nEnvironmentFile={BUG_FOLDER}/bug.env\\n" >{DROP_IN}\n'
         f"chmod -R a+rX {BUG_FOLDER}\nsystemctl daemon-reload\nsystemctl restart mlflow"
     )
     try:
