@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from football import worker, worker_pool
+from football.background import requests_at_once
 from football.connection import check_server
 from football.errors import BadInputError, TrainingError, one_line
 from football.kinds import KINDS, named
@@ -220,6 +221,7 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.patience is not None:
         os.environ[PATIENCE] = str(patience({PATIENCE: str(options.patience)}))
     patience(os.environ)
+    requests_at_once(os.environ)
     check_server(os.environ)
     champions: list[Champion] = []
     refused = ""

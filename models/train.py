@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from football import worker
+from football.background import requests_at_once
 from football.connection import check_server
 from football.errors import BadInputError, TrainingError
 from football.naming import METRICS, SIDES, registered
@@ -69,6 +70,7 @@ def _train(options: argparse.Namespace) -> None:
     """Check the cheap things first, then train."""
     prepared = prepare(options.config, options.data_dir)
     patience(os.environ)
+    requests_at_once(os.environ)
     check_server(os.environ)
     uri = os.environ["MLFLOW_TRACKING_URI"]
     if complaints := worker.check([(prepared.name, prepared.config)], uri):

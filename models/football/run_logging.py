@@ -1,25 +1,24 @@
 """Everything that an experiment logs to its run.
 
-1. Create a logged model for each side.
-2. Write the files of the models, the plots and the config to a temporary directory.
-3. Upload all files, several at once.
-4. Log metrics and parameters in one request.
-5. Log the dataset.
-6. Set the logged models to READY, and link them to the run.
-7. Add a version of each to its registered model, unless the task says otherwise.
+1. Create a logged model for each side; meanwhile log the dataset, and write the plots and the
+   config to a temporary directory and upload them.
+2. Write the files of each model; upload those of one while those of the other are written.
+3. Log metrics and parameters in one request, set the logged models to READY, and link them to the
+   run.
+4. Add a version of each to its registered model, unless the task says otherwise.
 
-Ctrl-C takes effect between two files, before the upload and after it.
+Requests are sent in the background (`football.background`). Steps 3 and 4 begin when the server has
+acknowledged all of those before. Ctrl-C takes effect between two files, and while one waits.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +33,7 @@ from mlflow.types.schema import ColSpec, Schema, TensorSpec
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from football import interruption, limits, registry
+from football.background import Requests, requests_at_once
 from football.naming import GROUND_TRUTH_PREFIX, IRREDUCIBLE_PREFIX, SIDES, registered
 from football.tracking import with_retries
 
@@ -51,7 +51,6 @@ _REQUIREMENTS = [
     for name in ("mlflow", "scikit-learn", "numpy", "pandas", "cloudpickle")
 ]
 _LONGEST_DIGEST = 36
-_UPLOADS_AT_ONCE = 4
 _DATASET_ATTEMPTS = 5
 # Messages of PostgreSQL, SQLite and MySQL about a row that another request has just inserted.
 _DUPLICATE_ROW = re.compile("UniqueViolation|UNIQUE constraint failed|Duplicate entry")
@@ -61,28 +60,27 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 logging.getLogger("mlflow.sklearn").setLevel(logging.ERROR)
 
 
-@dataclass(frozen=True)
-class _Upload:
-    """A file, and the artifact location that it belongs to."""
-
-    location: str
-    path: Path
-
-
 def log(client: MlflowClient, task: Task, run: Run, trained: Trained) -> None:
-    """Log a trained experiment to its run."""
+    """Log a trained experiment to its run; return when the server has acknowledged everything."""
     run_id: str = run.info.run_id
-    models = {side: _create_model(client, task, run_id, side) for side in SIDES}
-    with tempfile.TemporaryDirectory(prefix="football-") as directory:
-        uploads = _write_models(models, trained, run_id, Path(directory))
-        uploads += _write_files(task.config, trained, run, Path(directory))
-        _upload_all(uploads)
-    _log_metrics_and_parameters(client, task.config, run_id, trained.metrics, models)
-    dataset = DatasetInput(_dataset(task), [InputTag("mlflow.data.context", "training")])
-    log_dataset(client, run_id, dataset)
-    _finish_models(client, run_id, models)
-    if task.register:
-        _register(client, task.config, run_id, models)
+    with (
+        tempfile.TemporaryDirectory(prefix="football-") as directory,
+        Requests(requests_at_once(os.environ)) as requests,
+    ):
+        created = {side: requests.send(_create_model, client, task, run_id, side) for side in SIDES}
+        dataset = DatasetInput(_dataset(task), [InputTag("mlflow.data.context", "training")])
+        requests.send(log_dataset, client, run_id, dataset)
+        _upload_files(requests, task.config, trained, run, Path(directory))
+        models = {side: creation.result() for side, creation in created.items()}
+        _upload_models(requests, models, trained, run_id, Path(directory))
+        requests.wait()
+        metrics = trained.metrics
+        requests.send(_log_metrics_and_parameters, client, task.config, run_id, metrics, models)
+        _finish_models(requests, client, run_id, models)
+        requests.wait()
+        if task.register:
+            _register(requests, client, task.config, run_id, models)
+            requests.wait()
 
 
 def described_parameters(config: Config) -> dict[str, str]:
@@ -124,17 +122,20 @@ def _create_model(client: MlflowClient, task: Task, run_id: str, side: str) -> L
     return with_retries(create, find)
 
 
-def _write_models(
-    models: dict[str, LoggedModel], trained: Trained, run_id: str, directory: Path
-) -> list[_Upload]:
-    """Write the files of both models, each below a directory of its own."""
-    uploads = []
+def _upload_models(
+    requests: Requests,
+    models: dict[str, LoggedModel],
+    trained: Trained,
+    run_id: str,
+    directory: Path,
+) -> None:
+    """Write the files of both models, each below a directory of its own, and upload them."""
     for side, logged in models.items():
         interruption.check()
         place = directory / side
         _save_model(trained.models[side], trained, logged, run_id, place)
-        uploads += [_Upload(logged.artifact_location, path) for path in sorted(place.iterdir())]
-    return uploads
+        for path in sorted(place.iterdir()):
+            requests.send(_upload, logged.artifact_location, path)
 
 
 def _save_model(
@@ -158,29 +159,21 @@ def _save_model(
     )
 
 
-def _write_files(config: Config, trained: Trained, run: Run, directory: Path) -> list[_Upload]:
-    """Write the plots and the config."""
+def _upload_files(
+    requests: Requests, config: Config, trained: Trained, run: Run, directory: Path
+) -> None:
+    """Write the plots and the config, and upload them."""
     contents = trained.pictures | {"config.json": config.model_dump_json(indent=2).encode()}
-    uploads = []
     for name, content in contents.items():
+        interruption.check()
         path = directory / name
         path.write_bytes(content)
-        uploads.append(_Upload(run.info.artifact_uri, path))
-    return uploads
+        requests.send(_upload, run.info.artifact_uri, path)
 
 
-def _upload_all(uploads: list[_Upload]) -> None:
-    """Upload several files at once; an interruption waits until all threads have ended."""
-    interruption.check()
-    with interruption.deferred(), ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
-        # A thread raises its error only where its result is read.
-        list(pool.map(_upload, uploads))
-    interruption.check()
-
-
-def _upload(upload: _Upload) -> None:
-    repository = get_artifact_repository(upload.location)
-    with_retries(lambda: repository.log_artifact(str(upload.path)))
+def _upload(location: str, path: Path) -> None:
+    repository = get_artifact_repository(location)
+    with_retries(lambda: repository.log_artifact(str(path)))
 
 
 def _log_metrics_and_parameters(
@@ -242,10 +235,13 @@ def _dataset(task: Task) -> Dataset:
     )
 
 
-def _finish_models(client: MlflowClient, run_id: str, models: dict[str, LoggedModel]) -> None:
+def _finish_models(
+    requests: Requests, client: MlflowClient, run_id: str, models: dict[str, LoggedModel]
+) -> None:
     """Set the logged models to READY, and link them to the run."""
     for logged in models.values():
-        with_retries(partial(client.finalize_logged_model, logged.model_id, "READY"))
+        ready = partial(client.finalize_logged_model, logged.model_id, "READY")
+        requests.send(with_retries, ready)
     outputs = [LoggedModelOutput(logged.model_id, 0) for logged in models.values()]
 
     def find() -> bool | None:
@@ -256,13 +252,17 @@ def _finish_models(client: MlflowClient, run_id: str, models: dict[str, LoggedMo
         client.log_outputs(run_id, outputs)
         return True
 
-    with_retries(link, find)
+    requests.send(with_retries, link, find)
 
 
 def _register(
-    client: MlflowClient, config: Config, run_id: str, models: dict[str, LoggedModel]
+    requests: Requests,
+    client: MlflowClient,
+    config: Config,
+    run_id: str,
+    models: dict[str, LoggedModel],
 ) -> None:
     """Add a version of each logged model to its registered model."""
     for (side, logged), target in zip(models.items(), config.dataset.targets, strict=True):
         name = registered(config.model_type, target)
-        registry.add_version(client, name, run_id, logged, side)
+        requests.send(registry.add_version, client, name, run_id, logged, side)

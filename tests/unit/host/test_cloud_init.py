@@ -91,7 +91,10 @@ def test_host_with_finished_cloud_init_is_configured(said: str) -> None:
 
 def test_failed_cloud_init_is_reported_with_its_reason_and_the_cure(said: str) -> None:
     assert "cloud-init of host broken has failed: status: error detail: Failed to run user-" in said
-    assert "cloud-init of host erring has failed: status: error detail: The result has an error" in said
+    assert (
+        "cloud-init of host erring has failed: status: error detail: The result has an error"
+        in said
+    )
     assert "/var/log/cloud-init-output.log" in said
     assert "terminate the instance" in said
 
