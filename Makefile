@@ -71,11 +71,13 @@ system-test-full:
 	@scripts/system-packages.sh test-full
 
 # The locks agree with each other, so one environment holds them all.
-$(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt aws_transcript/aws_transcript.pth scripts/short_tmpdir.pth
+$(VENV)/.up: requirements/bootstrap.txt requirements/control.txt requirements/local_aws.txt requirements/models.txt aws_transcript/aws_transcript.pth scripts/short_tmpdir.pth client/pyproject.toml
 	@scripts/virtual-environment.sh '$(PYTHON)' $(VENV) $(filter-out %/bootstrap.txt,$(filter %.txt,$^))
 	@# Its interpreters record their calls to AWS where AWS_TRANSCRIPT is set. They use /tmp instead of a folder whose path is too long for
 	@# the Unix sockets that Ansible (since ansible-core 2.21) and Mitogen make in it.
 	@cp $(filter %.pth,$^) "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	@# MLflow's client finds the plugin by the description of its package. Its lines are read from client/, so an edit counts at once.
+	@$(BIN)/uv pip install --quiet --offline --no-deps --python $(VENV)/bin/python --editable client
 	@touch $@
 	@[ -e .venv ] || scripts/select-environment.sh $(VENV)
 
@@ -186,6 +188,7 @@ bench: system-test $(VENV)/.test ## how fast it is, compared with the alternativ
 	$(BIN)/python -m tests.bench.server
 	$(BIN)/python -m tests.bench.fairness
 	$(BIN)/python -m tests.bench.experiments
+	$(BIN)/python -m tests.bench.run_logging
 	scripts/as-root.sh $(BIN)/python -m tests.bench.provisioning
 	scripts/as-root.sh env PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tests.bench.artifacts
 

@@ -145,7 +145,9 @@ def bare(s3: Any, files: Files, folder: Path, threads: int) -> dict[str, float]:
     return seconds
 
 
-def with_mlflow(aws: LocalAws, server: Server, files: Files, folder: Path) -> dict[str, float]:
+def with_mlflow(
+    aws: LocalAws, server: Server, files: Files, folder: Path, plugin: str = "true"
+) -> dict[str, float]:
     """Transfer everything by MLflow's client; return the seconds that each part took."""
     made = server.session().post(
         f"{server.url}/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}
@@ -161,6 +163,9 @@ def with_mlflow(aws: LocalAws, server: Server, files: Files, folder: Path) -> di
             "MLFLOW_TRACKING_PASSWORD": ADMIN_PASSWORD,
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": "1",
+            # As the deployment's mlflow.env.
+            "MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE": str(8 * MIB),
+            "MLFLOW_EC2_PARALLEL_UPLOADS": plugin,
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "REQUESTS_CA_BUNDLE": str(aws.directory / "ca.pem"),
         },
@@ -223,7 +228,8 @@ def main() -> None:
         ways: dict[str, Callable[[Path], dict[str, float]]] = {
             "boto3": lambda at: bare(s3, files, at, 1),
             f"boto3, {THREADS} threads": lambda at: bare(s3, files, at, THREADS),
-            "MLflow, presigned": lambda at: with_mlflow(aws, servers["only"], files, at),
+            "MLflow, presigned": lambda at: with_mlflow(aws, servers["only"], files, at, "false"),
+            "with our plugin": lambda at: with_mlflow(aws, servers["only"], files, at),
             "MLflow, through the server": lambda at: with_mlflow(aws, servers["off"], files, at),
         }
         best: dict[str, dict[str, float]] = {}

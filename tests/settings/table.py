@@ -542,9 +542,10 @@ ROWS: dict[str, Resource | Argument | Elsewhere] = {
             "presigned"
             in d.aws.client("iam").list_role_policies(RoleName="knobs-own-host")["PolicyNames"],
             d.client_environment["MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE"],
+            d.client_environment["MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE"],
             '\nMLFLOW_HOST_PRESIGNED="only"\n' in d.read("/etc/tracking/mlflow.env"),
         ),
-        (True, "1", True),
+        (True, "1", "8388608", True),
     ),
     "mlflow_artifacts_presigned_max_size": file(
         "/etc/tracking/mlflow.env", f'^MLFLOW_HOST_PRESIGNED_MAX_BYTES="{700 * 2**20}"$'

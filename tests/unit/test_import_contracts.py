@@ -72,6 +72,7 @@ def test_tree_without_imports_keeps_the_contracts(tree: Path) -> None:
         ("aws_transcript", "scripts.module"),
         ("lambda", "boto3"),
         ("models", "ansible"),
+        ("mlflow_ec2_client", "mlflow_host.module"),
         (f"{PLUGINS}.module_utils", "mlflow"),
         (f"{PLUGINS}.modules", f"{PLUGINS}.action.module"),
         ("tests.unit", "tests.e2e.module"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PYTHON = ("collections", "lambda", "local_aws", "models", "scripts", "server")
+PYTHON = ("client", "collections", "lambda", "local_aws", "models", "scripts", "server")
 YAML = ("inventory", "playbooks", "roles")
 # Jinja's tests, and filters that name a test, with their pattern.
 JINJA = re.compile(
