@@ -140,7 +140,7 @@ lint: system-test $(VENV)/.test site ## code, YAML, Ansible, shell and workflows
 
 .PHONY: unit
 unit: system-test $(VENV)/.test $(RELEASE)/.up ## unit tests
-	$(BIN)/pytest -m 'not slow' tests/unit tests/settings
+	$(BIN)/pytest -m 'not slow' tests/unit tests/settings tests/upstream
 
 .PHONY: server
 server: system-test $(VENV)/.test ## the tracking server by itself, on PostgreSQL, compared with stock MLflow
@@ -180,6 +180,11 @@ pictures: system-test-full $(VENV)/.test ## the pictures of the user interface a
 .PHONY: audit
 audit: system-test $(VENV)/.test $(AUDIT)/checkov/.up $(AUDIT)/prowler/.up ## Checkov, Prowler, ssh-audit, testssl.sh and Gitleaks: each finding is fixed or explained
 	$(BIN)/pytest tests/audit
+
+.PHONY: upstream
+upstream: export PYTHONPATH := collections:server
+upstream: system-test $(VENV)/.test ## MLflow's own tests, with stock MLflow and with our server: make upstream MLFLOW_SOURCE=../mlflow
+	$(BIN)/python -m tests.upstream $(or $(MLFLOW_SOURCE),$(error MLFLOW_SOURCE: name a folder with MLflow's source))
 
 .PHONY: bench
 bench: export PYTHONPATH := collections:server

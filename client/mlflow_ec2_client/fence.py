@@ -11,6 +11,7 @@ import inspect
 import logging
 from functools import lru_cache, reduce
 from importlib import import_module
+from typing import Any
 
 import mlflow
 
@@ -71,6 +72,6 @@ def digest() -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
-def _function(name: str) -> object:
+def _function(name: str) -> Any:
     module, _, path = name.partition(":")
     return reduce(getattr, path.split("."), import_module(module))

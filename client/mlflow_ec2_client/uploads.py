@@ -52,7 +52,8 @@ class ParallelUploads(MlflowArtifactsRepository):
         MlflowException
             A file was not stored. Its message names the file.
         """
-        at_once, others = [], []
+        at_once: list[tuple[str, str | None]] = []
+        others: list[tuple[str, str | None]] = []
         for file, folder in _files(local_dir, artifact_path):
             fits = Path(file).stat().st_size <= MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE.get()
             chosen = at_once if fits and self._should_multipart_upload(file) else others
@@ -124,7 +125,7 @@ def _send_part(credential: MultipartUploadCredential, file: str) -> MultipartUpl
     answer = cloud_storage_http_request(
         "put",
         credential.url,
-        data=read_chunk(file, Path(file).stat().st_size, 0),
+        data=read_chunk(Path(file), Path(file).stat().st_size, 0),
         headers=credential.headers,
         verify=not MLFLOW_S3_IGNORE_TLS.get(),
     )

@@ -33,8 +33,8 @@ FAULTS = (
 )
 DROP_IN = "/run/systemd/system/mlflow.service.d/bug.conf"
 BUG_FOLDER = "/usr/local/lib/planted-bug"
-# Python imports it at its start. MLflow's store is changed as soon as it is imported. The hot routes
-# do not call it, so the server runs without the optional patches.
+# Python imports it at its start. MLflow's store is changed as soon as it is imported. The hot
+# routes do not call it, so the server runs without the optional patches.
 BUG = """\
 import sys
 import threading

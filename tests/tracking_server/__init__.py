@@ -278,22 +278,31 @@ def deployed_server(
 
 
 @contextmanager
-def stock_server(cluster: Cluster, database: str, directory: Path) -> Iterator[Server]:
+def stock_server(  # noqa: PLR0913  as those of `deployed_server`
+    cluster: Cluster,
+    database: str,
+    directory: Path,
+    environ: dict[str, str] | None = None,
+    *,
+    port: int = 0,
+    artifacts: str = "",
+) -> Iterator[Server]:
     """Run `mlflow server` with nothing but its database and its artifacts named; stop it."""
-    port = free_port()
+    port = port or free_port()
     python = environment(stock=True)
     command = [
         *(str(python.parent / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port)),
         *("--backend-store-uri", cluster.url(database)),
-        *("--artifacts-destination", str(directory / "stock-artifacts")),
+        *("--artifacts-destination", artifacts or str(directory / "stock-artifacts")),
         # Workers that import MLflow for more than 5 s would be killed, on a busy machine all.
         *("--uvicorn-opts", f"--timeout-worker-healthcheck {SECONDS_TO_START:.0f}"),
     ]
-    environ = os.environ | {
+    settings = os.environ | {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PATH": f"{python.parent}:{os.environ['PATH']}",
+        **(environ or {}),
     }
-    with _running(command, environ, directory / "stock-log") as process:
+    with _running(command, settings, directory / "stock-log") as process:
         server = Server(f"http://127.0.0.1:{port}", process)
         wait(server)
         yield server

@@ -39,6 +39,8 @@ def tree(tmp_path: Path) -> Path:
             folder = tmp_path / name.replace(".", "/")
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "module.py").write_text("")
+    # It is installed, and a package of that kind comes before a folder without this file.
+    (tmp_path / "mlflow_ec2_client/__init__.py").write_text("")
     return tmp_path
 
 
