@@ -10,15 +10,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+import pytest
 
-    import pytest
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from types import FrameType
 
 KIND, ROOT, OUTCOMES = (
     os.environ[f"MLFLOW_UPSTREAM_{name}"] for name in ("KIND", "ROOT", "OUTCOMES")
@@ -31,6 +33,8 @@ HOSTS = (
 KNOWN_HOSTS = (
     ("unshare", "--mount", "sh", "-c", HOSTS, f"{OUTCOMES}.hosts") if os.geteuid() == 0 else ()
 )
+# Some of MLflow's tests send requests without a limit of time.
+SECONDS = 180
 # The file store of MLflow has no server of ours.
 FILE_STORE = "file"
 
@@ -160,6 +164,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test that takes too long."""
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"{item.nodeid} takes more than {SECONDS} s")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
