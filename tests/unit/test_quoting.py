@@ -23,6 +23,7 @@ PLAYBOOK = {
     "gather_facts": False,
     "vars_files": [f"{ROOT}/roles/{role}/vars/main.yml" for role in ("aws_ec2", "outputs")],
     "vars": {
+        "outputs_presigned": "off",
         "outputs_directory": "{{ deployment_dir }}",
         "outputs_tracking_uri": URL,
         "outputs_tracking_ca": "{{ deployment_dir }}/ca.pem",
