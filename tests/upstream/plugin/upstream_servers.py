@@ -1,8 +1,8 @@
 """Plugin of pytest: MLflow's tests ask a server of ours, or a stock one, in place of their own.
 
 It runs beside MLflow's own package `tests`, so it imports nothing of this repository. The functions
-of MLflow's tests that start a server are replaced where they are used; `tests/upstream/run.py` sets
-the variables of the environment.
+of MLflow's tests that start a server are replaced where they are used. The variables of its
+environment are set by `tests/upstream/__main__.py`.
 """
 
 from __future__ import annotations
